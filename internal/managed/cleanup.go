@@ -1,0 +1,160 @@
+// Copyright (c) The dockerparallel authors
+// SPDX-License-Identifier: MPL-2.0
+
+package managed
+
+import (
+	"context"
+	"slices"
+)
+
+// CleanupRequest says what to remove.
+type CleanupRequest struct {
+	// Scope names a pool, or with an empty Pool a whole cluster.
+	Scope Scope
+	// Known are handles that the caller remembers: they are ours, whatever
+	// their owner label says.
+	Known []Handle
+	// Force removes the containers of other owners, too.
+	Force bool
+	// Deep removes everything that the backend ever made, as far as nothing
+	// else uses it, and not only what costs money.
+	Deep bool
+}
+
+// rounds is how often Cleanup lists again before it gives up on a scope that
+// will not get empty.
+const rounds = 5
+
+// Cleanup removes everything of ours in a scope. It goes by labels, not only
+// by what the caller remembers, and lists again until the scope is empty. A
+// scope in which nothing is left is a success.
+//
+// A cluster in which containers of another owner are is refused with a
+// [ForeignError] unless Force is set; a pool is emptied of ours only. What
+// could not be killed is in the error.
+func (m *Manager) Cleanup(ctx context.Context, req CleanupRequest) error {
+	if err := checkScope(req.Scope); err != nil {
+		return err
+	}
+	known := map[Handle]bool{}
+	for _, h := range req.Known {
+		known[h] = true
+	}
+	role := RoleWorker
+	if req.Scope.Pool == "" {
+		role = ""
+	}
+	sel := Selector{Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Pool: req.Scope.Pool, Role: role}
+	for round := 0; ; round++ {
+		all, err := m.Containers(ctx, sel)
+		if err != nil {
+			return err
+		}
+		var ours, foreign []Member
+		for _, c := range all {
+			if req.Force || c.Owner == m.opts.Owner || known[c.Handle] {
+				ours = append(ours, c)
+			} else {
+				foreign = append(foreign, c)
+			}
+		}
+		if req.Scope.Pool == "" && len(foreign) > 0 {
+			return &ForeignError{Scope: req.Scope, Members: foreign}
+		}
+		handles := handlesOf(ours)
+		if round == 0 {
+			// Handles that a list does not show may exist all the same.
+			handles = append(handles, req.Known...)
+			if s, err := m.getSecret(ctx, req.Scope); err != nil {
+				return err
+			} else if s != nil && req.Scope.Pool == "" {
+				handles = append(handles, s.Handle)
+			}
+		} else if len(ours) == 0 {
+			break
+		}
+		m.opts.Log.InfoContext(ctx, "stopping containers", "cluster", req.Scope.Cluster, "pool", req.Scope.Pool, "containers", len(unique(handles)))
+		if err := m.kill(ctx, handles); err != nil {
+			return err
+		}
+		if m.can.Lister == nil {
+			break
+		}
+		if round >= rounds {
+			return Errorf(ClassConflict, "", "%d containers of cluster %q are still there after they were stopped %d times: something else starts them: %s", len(ours), req.Scope.Cluster, rounds, describe(ours))
+		}
+		if round > 0 {
+			if err := m.newPause().wait(ctx); err != nil {
+				return err
+			}
+		}
+	}
+	if req.Scope.Pool == "" && m.can.SecretStore != nil {
+		if err := m.can.SecretStore.DeleteSecret(ctx, req.Scope); err != nil {
+			return wrap(err, "removing the secret of cluster "+req.Scope.Cluster)
+		}
+	}
+	if m.can.Preparer != nil {
+		return wrap(m.can.Preparer.Cleanup(ctx, req.Scope, req.Deep), "cleaning up after "+req.Scope.Cluster)
+	}
+	return nil
+}
+
+// Leftovers are what a selector finds of ours, for a sweep.
+type Leftovers struct {
+	Members   []Member
+	Artifacts []Artifact
+}
+
+// Leftovers lists everything that a selector matches, artifacts included.
+func (m *Manager) Leftovers(ctx context.Context, sel Selector) (Leftovers, error) {
+	inv, err := m.inventory(ctx, sel)
+	if err != nil {
+		return Leftovers{}, err
+	}
+	l := Leftovers{Members: m.members(inv, sel)}
+	for _, a := range inv.Artifacts {
+		if labels, ours := ParseLabels(a.Labels); ours && sel.Matches(labels) {
+			l.Artifacts = append(l.Artifacts, a)
+		}
+	}
+	return l, nil
+}
+
+// Sweep removes leftovers: the containers, then the artifacts, then what the
+// scopes shared. Whether they may go is the caller's decision.
+func (m *Manager) Sweep(ctx context.Context, l Leftovers) error {
+	if err := m.kill(ctx, handlesOf(l.Members)); err != nil {
+		return err
+	}
+	if len(l.Artifacts) > 0 && m.can.ArtifactKiller != nil {
+		if err := m.can.ArtifactKiller.KillArtifacts(ctx, l.Artifacts); err != nil {
+			return wrap(err, "removing what clusters shared")
+		}
+	}
+	if m.can.Preparer == nil {
+		return nil
+	}
+	var scopes []Scope
+	for _, c := range l.Members {
+		scopes = append(scopes, Scope{Namespace: c.Namespace, Cluster: c.Cluster, Pool: c.Pool})
+	}
+	for _, a := range l.Artifacts {
+		labels, _ := ParseLabels(a.Labels)
+		scopes = append(scopes, Scope{Namespace: labels.Namespace, Cluster: labels.Cluster})
+	}
+	// Pools come before their cluster.
+	slices.SortFunc(scopes, func(a, b Scope) int { return len(b.Pool) - len(a.Pool) })
+	seen := map[Scope]bool{}
+	for _, s := range scopes {
+		if seen[s] || checkScope(s) != nil {
+			continue
+		}
+		seen[s] = true
+		if err := m.can.Preparer.Cleanup(ctx, s, false); err != nil {
+			return wrap(err, "cleaning up after "+s.Cluster)
+		}
+	}
+	return nil
+}

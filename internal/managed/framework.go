@@ -1,0 +1,125 @@
+// Copyright (c) The dockerparallel authors
+// SPDX-License-Identifier: MPL-2.0
+
+package managed
+
+import (
+	"context"
+	"net"
+	"time"
+)
+
+// Framework is the parallel framework that a cluster's containers speak. It
+// knows how server and workers are configured and how a client connects.
+// Methods are pure: they make no call and keep no state. What a framework can
+// do beyond that it says by implementing [ServerProber] or [WorkerCounter].
+type Framework interface {
+	// Name as in the configuration: "custom", "redis", ...
+	Name() string
+	// Defaults are what a role's container has where the user wrote nothing.
+	Defaults(role Role) Defaults
+	// HasPassword tells whether server and clients share a password.
+	HasPassword() bool
+	// URL of the server, with the password in it where the framework's
+	// clients take one from there; with an empty password, without.
+	URL(host string, port int, password Secret) string
+	// Environment is what the framework adds to a container of the role,
+	// beside what every container gets (see Facts). The names do not depend
+	// on the values in f.
+	Environment(role Role, f Facts) Environment
+	// Client is how a client registers and deregisters its parallel backend.
+	// It holds no password: the code reads PasswordVariable.
+	Client(f ClientFacts) Client
+}
+
+// PasswordVariable is the environment variable in which a client finds the
+// server's password.
+const PasswordVariable = "DOCKERPARALLEL_PASSWORD"
+
+// Defaults of a role.
+type Defaults struct {
+	Image      string
+	Entrypoint []string
+	Command    []string
+	// Port that the server listens on, 0 if the framework has no usual one.
+	Port     int
+	Hardware Hardware
+	// MaxWorkers in a container.
+	MaxWorkers int
+	// StopSignal and StopGrace: how a container is asked to leave, and the
+	// time it has to finish what it is doing.
+	StopSignal string
+	StopGrace  time.Duration
+}
+
+// Facts are what a container needs to know of its cluster.
+type Facts struct {
+	Namespace string
+	Cluster   string
+	Pool      string
+	// Host and Port where the workers reach the server. For the server itself
+	// Host is "" and Port the one it listens on.
+	Host     string
+	Port     int
+	Password Secret
+	// Workers to run in this container; 0 for the server.
+	Workers int
+}
+
+// Environment of a container, the secret part apart.
+type Environment struct {
+	Plain  map[string]string
+	Secret map[string]Secret
+}
+
+// ClientFacts are what a client needs to know of a cluster.
+type ClientFacts struct {
+	Cluster string
+	// Host and Port where the client reaches the server.
+	Host string
+	Port int
+}
+
+// Client is code, ready to paste, that registers the cluster as a parallel
+// backend and deregisters it. An empty string: not for this language.
+type Client struct {
+	URL    string
+	R      string
+	Python string
+	Shell  string
+}
+
+// DialFunc opens a connection to the server's main port, from wherever it
+// can be reached.
+type DialFunc func(ctx context.Context) (net.Conn, error)
+
+// ServerProber is a Framework that can tell whether its server answers.
+type ServerProber interface {
+	// ProbeServer returns nil once the server answers. An error of
+	// ClassPermission or ClassInvalid is final, any other is tried again.
+	ProbeServer(ctx context.Context, dial DialFunc, f Facts) error
+}
+
+// WorkerCounter is a Framework whose server can count its workers.
+type WorkerCounter interface {
+	// RegisteredWorkers counts the workers of f.Pool that the server knows.
+	RegisteredWorkers(ctx context.Context, dial DialFunc, f Facts) (int, error)
+}
+
+// Secret is a string that does not show itself in logs, errors or JSON.
+type Secret string
+
+const hidden = "(secret)"
+
+// Reveal gives the secret away. Call it where the secret is handed over and
+// nowhere else.
+func (s Secret) Reveal() string { return string(s) }
+
+// String hides the secret.
+func (s Secret) String() string { return hidden }
+
+// GoString hides the secret from %#v.
+func (s Secret) GoString() string { return hidden }
+
+// MarshalJSON hides the secret from JSON.
+func (s Secret) MarshalJSON() ([]byte, error) { return []byte(`"` + hidden + `"`), nil }

@@ -1,0 +1,261 @@
+// Copyright (c) The dockerparallel authors
+// SPDX-License-Identifier: MPL-2.0
+
+package managed
+
+import (
+	"context"
+	"errors"
+	"fmt"
+	"slices"
+	"time"
+)
+
+// conclude looks at what was reached, records it in slots and decides what a
+// shortfall means. It works on when ctx has ended.
+func (op *poolOp) conclude(ctx context.Context) (PoolResult, error) {
+	end, cancel := op.m.detached(ctx)
+	defer cancel()
+	res, err := op.truth(end)
+	if err != nil {
+		op.causes = append(op.causes, err)
+	}
+	res.Touched = true
+	achieved := res.achieved(op.req.WaitFor)
+	if op.req.WaitFor == WaitForRegistered && achieved > 0 {
+		n, err := op.awaitRegistered(ctx, achieved)
+		if err != nil {
+			op.causes = append(op.causes, err)
+		}
+		achieved = min(achieved, n)
+	}
+	if len(op.plan.lost) > 0 {
+		op.notices = append(op.notices, Notice{
+			Summary: "Workers Stopped Between Plan and Apply",
+			Detail:  fmt.Sprintf("%d containers that the plan wanted to keep are not alive any more: %v. The next plan replaces them.", len(op.plan.lost), firstHandles(op.plan.lost)),
+		})
+	}
+	err = op.judge(end, &res, achieved, errors.Is(ctx.Err(), context.Canceled))
+	res.Notices = op.notices
+	return res, err
+}
+
+// truth lists the pool a last time, stops what nothing accounts for, and fills
+// the slots.
+func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
+	world, err := op.look(ctx)
+	if err == nil {
+		// What this operation started and the list does not show yet.
+		world, err = op.m.recallWorkers(ctx, world, recalled{
+			Scope: op.req.Scope, Handles: perWorker(op.started), Launch: op.req.Server.Launch, Hash: op.hash,
+		})
+	}
+	if err != nil {
+		// The backend does not answer: what we were told last is the truth.
+		world = slices.Concat(op.plan.kept, op.plan.adopted, op.started)
+	}
+	stays := map[Handle]bool{}
+	for _, c := range slices.Concat(op.plan.kept, op.plan.adopted, op.started) {
+		stays[c.Handle] = true
+	}
+	leaving := map[Handle]bool{}
+	for _, c := range slices.Concat(op.plan.retire, op.plan.victims) {
+		leaving[c.Handle] = true
+	}
+	var fill, surplus []Member
+	byHandle := make(map[Handle]Member, len(world))
+	for _, c := range world {
+		live := c.alive() || op.completed(c)
+		switch {
+		case live && (stays[c.Handle] || op.tokens[c.Token]):
+			byHandle[c.Handle] = c
+			fill = append(fill, c)
+		case c.alive() && leaving[c.Handle]:
+			// The operation stopped half-way: this one goes on working.
+			fill = append(fill, c)
+			byHandle[c.Handle] = c
+		}
+	}
+	res := PoolResult{Slots: slices.Clone(op.req.Slots), Started: map[Handle]time.Time{}}
+	slotted := map[Handle]bool{}
+	for _, h := range res.Slots {
+		slotted[h] = h != ""
+	}
+	op.sortFill(fill)
+	free := 0
+	for _, h := range res.Slots {
+		if h == "" {
+			free++
+		}
+	}
+	var place []Member
+	for _, c := range fill {
+		switch {
+		case slotted[c.Handle]:
+		case c.Workers <= free:
+			place = append(place, c)
+			free -= c.Workers
+		default:
+			surplus = append(surplus, c)
+			delete(byHandle, c.Handle)
+		}
+	}
+	res.Slots = fillSlots(res.Slots, place)
+	if err == nil && len(surplus) > 0 {
+		_ = op.stop(ctx, surplus) // noted as a leftover
+	}
+	for h, c := range byHandle {
+		res.Started[h] = c.StartedAt
+		if c.SpecHash != op.hash {
+			res.Outdated += c.Workers
+		}
+		res.count(c)
+	}
+	return res, err
+}
+
+// sortFill brings containers into the order in which they take empty slots:
+// those of the wanted spec first, then the oldest.
+func (op *poolOp) sortFill(members []Member) {
+	slices.SortFunc(members, func(a, b Member) int {
+		if x, y := a.SpecHash == op.hash, b.SpecHash == op.hash; x != y {
+			return trueFirst(x)
+		}
+		return newest(b, a)
+	})
+}
+
+// count adds a member that is alive or completed.
+func (c *PoolCounts) count(m Member) {
+	switch m.Status {
+	case StatusRunning:
+		c.Running += m.Workers
+		c.Containers++
+	case StatusInitializing:
+		c.Initializing += m.Workers
+		c.Containers++
+	default:
+		c.Completed += m.Workers
+	}
+}
+
+// perWorker repeats each handle once for each of its workers.
+func perWorker(members []Member) []Handle {
+	var hs []Handle
+	for _, c := range members {
+		for range c.Workers {
+			hs = append(hs, c.Handle)
+		}
+	}
+	return hs
+}
+
+// judge is the one place that decides what a shortfall means.
+// Interrupted is true if the caller gave up before the end.
+func (op *poolOp) judge(ctx context.Context, res *PoolResult, achieved int, interrupted bool) error {
+	req := &op.req
+	leftover := errors.Join(op.leftover...)
+	if achieved >= req.Workers-op.lostWorkers() {
+		return leftover
+	}
+	short := &ShortfallError{
+		Scope: req.Scope, Wanted: req.Workers, Min: req.MinWorkers, Achieved: achieved,
+		Registered: req.WaitFor == WaitForRegistered, Failures: op.failures, Causes: slices.Concat(op.causes, op.leftover),
+	}
+	switch {
+	case achieved >= req.MinWorkers && !interrupted && leftover == nil:
+		op.notices = append(op.notices, Notice{
+			Summary: "Fewer Workers Than Wanted",
+			Detail:  short.Error() + "\nThe next plan tops up.",
+		})
+		return nil
+	case req.Gang == GangHard:
+		short.RolledBack = op.rollBack(ctx, res)
+		return short
+	case req.Create && res.Running+res.Initializing+res.Completed > 0:
+		// An error would taint the pool, and the next apply would destroy what works.
+		op.notices = append(op.notices, Notice{
+			Summary: "Fewer Workers Than Required",
+			Detail:  short.Error() + "\nThe workers that run are kept; the next plan tops up.",
+		})
+		return nil
+	}
+	return short
+}
+
+// lostWorkers are those that stopped between plan and apply: the next plan
+// replaces them, so this operation is not blamed.
+func (op *poolOp) lostWorkers() int {
+	n := 0
+	for _, h := range op.req.Slots {
+		if _, lost := slices.BinarySearch(op.plan.lost, h); lost {
+			n++
+		}
+	}
+	return n
+}
+
+// rollBack stops what this operation started. It is false if that failed: then
+// they stay in their slots, so that they are found again.
+func (op *poolOp) rollBack(ctx context.Context, res *PoolResult) bool {
+	mine := map[Handle]bool{}
+	for _, c := range op.started {
+		mine[c.Handle] = true
+	}
+	if err := op.stop(ctx, op.started); err != nil {
+		return false
+	}
+	for i, h := range res.Slots {
+		if mine[h] {
+			res.Slots[i] = ""
+			delete(res.Started, h)
+		}
+	}
+	for _, c := range op.started {
+		if !op.ended[c.Handle] {
+			switch c.Status {
+			case StatusRunning:
+				res.Running -= c.Workers
+			case StatusInitializing:
+				res.Initializing -= c.Workers
+			}
+			if c.alive() {
+				res.Containers--
+			}
+		}
+	}
+	return true
+}
+
+// awaitRegistered waits until the server counts the wanted workers.
+func (op *poolOp) awaitRegistered(ctx context.Context, want int) (int, error) {
+	counter, ok := op.req.Framework.(WorkerCounter)
+	if !ok {
+		return 0, Errorf(ClassInvalid, "wait_for", "the framework %q cannot count registered workers", op.req.Framework.Name())
+	}
+	server := op.req.Server
+	dial := dialAddress(server.Host, server.Port)
+	if op.m.can.Prober != nil && server.Handle != "" {
+		dial = op.m.dialer(server.Handle)
+	}
+	facts := Facts{
+		Namespace: op.req.Scope.Namespace, Cluster: op.req.Scope.Cluster, Pool: op.req.Scope.Pool,
+		Host: server.Host, Port: server.Port, Password: server.Password,
+	}
+	for p := op.m.newPause(); ; {
+		n, err := counter.RegisteredWorkers(ctx, dial, facts)
+		if err == nil && n >= want {
+			return n, nil
+		}
+		op.log(ctx, "waiting for workers to register with the server", "registered", n, "wanted", want)
+		if end := p.wait(ctx); end != nil {
+			if err == nil {
+				err = Errorf(ClassOf(end), "", "the server counts %d of %d workers when the time is over: those that run but did not register cannot reach the server or do not know its password", n, want)
+			}
+			return n, wrap(err, "counting the registered workers of pool "+op.req.Scope.Pool)
+		}
+	}
+}
+
+// firstHandles are at most ten, for messages.
+func firstHandles(hs []Handle) []Handle { return hs[:min(10, len(hs))] }
