@@ -45,7 +45,9 @@ func (m *Manager) ConnectServer(ctx context.Context, scope Scope, launch string)
 			if secret == nil {
 				return ServerAddress{}, Errorf(ClassNotFound, "", "the secret of cluster %q is gone: its workers cannot be told how to reach the server; replace the cluster", scope.Cluster)
 			}
-			return addressOf(s, secret), nil
+			if secret.Launch == s.Launch { // else it is being started again right now
+				return addressOf(s, secret), nil
+			}
 		}
 		if !s.Found && secret == nil && time.Since(begun) > appearTime {
 			return ServerAddress{}, m.noServer(scope, launch, s)

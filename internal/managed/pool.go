@@ -189,13 +189,33 @@ type poolOp struct {
 
 	plan    poolPlan
 	tokens  map[string]bool // of the Runs of this operation
-	started []Member        // by this operation, in order
-	ended   map[Handle]bool // of started: seen to have stopped
+	watched []watched       // what has to come up, in order
+	ended   map[Handle]bool // of watched: seen to have stopped
+	counted []Member        // what the result counts
 
 	causes   []error // why workers could not be started or counted
 	leftover []error // what could not be stopped
 	failures []Failure
 	notices  []Notice
+}
+
+// watched is a container that has to come up before the operation is done.
+type watched struct {
+	Member
+	// ours is true if this operation started it, false if it was adopted while
+	// it was initializing.
+	ours bool
+}
+
+// started are the containers that this operation started.
+func (op *poolOp) started() []Member {
+	out := make([]Member, 0, len(op.watched))
+	for _, w := range op.watched {
+		if w.ours {
+			out = append(out, w.Member)
+		}
+	}
+	return out
 }
 
 // poolPlan is what an operation decided to do.

@@ -41,11 +41,16 @@ func (op *poolOp) act(ctx context.Context) {
 		op.leftover = append(op.leftover, err)
 		return
 	}
+	for _, c := range p.adopted {
+		if c.Status == StatusInitializing {
+			op.watched = append(op.watched, watched{Member: c})
+		}
+	}
 	if len(p.retire) > 0 {
 		if err := op.update(ctx); err != nil {
 			return
 		}
-	} else if p.launch > 0 {
+	} else {
 		op.launch(ctx, p.launch)
 		op.await(ctx)
 	}
@@ -180,8 +185,8 @@ func workersOf(members []Member) int {
 // started are alive.
 func (op *poolOp) shortOf(n int) bool {
 	alive := 0
-	for _, c := range op.started {
-		if !op.ended[c.Handle] {
+	for _, c := range op.watched {
+		if c.ours && !op.ended[c.Handle] {
 			alive += c.Workers
 		}
 	}
@@ -219,6 +224,9 @@ func (op *poolOp) request(size, count int) RunRequest {
 // calls at once as serve the backend best. Failures are noted; it goes on with
 // the others, unless the request can never work.
 func (op *poolOp) launch(ctx context.Context, workers int) {
+	if workers <= 0 {
+		return
+	}
 	m := op.m
 	var runs []RunRequest
 	for _, group := range groups(packs(workers, op.req.MaxWorkers)) {
@@ -267,7 +275,8 @@ func (op *poolOp) launch(ctx context.Context, workers int) {
 	for i, a := range answers {
 		labels, _ := ParseLabels(runs[i].Spec.Labels)
 		for _, h := range a.handles {
-			op.started = append(op.started, Member{Handle: h, Labels: labels, Observation: Observation{Status: StatusInitializing, Known: true}})
+			c := Member{Handle: h, Labels: labels, Observation: Observation{Status: StatusInitializing, Known: true}}
+			op.watched = append(op.watched, watched{Member: c, ours: true})
 		}
 		if a.err != nil && !seen[a.err.Error()] {
 			seen[a.err.Error()] = true
@@ -312,8 +321,8 @@ func (op *poolOp) await(ctx context.Context) {
 // watch returns how many workers ended for a reason that can pass.
 func (op *poolOp) watch(ctx context.Context) int {
 	begun := time.Now()
-	pending := make([]int, 0, len(op.started)) // indices into started
-	for i, c := range op.started {
+	pending := make([]int, 0, len(op.watched)) // indices into watched
+	for i, c := range op.watched {
 		if c.Status == StatusInitializing && !op.ended[c.Handle] {
 			pending = append(pending, i)
 		}
@@ -341,19 +350,19 @@ func (op *poolOp) watch(ctx context.Context) int {
 			return again
 		}
 	}
-	_, passing := op.check(ctx, slices.DeleteFunc(slices.Clone(ran), func(i int) bool { return op.ended[op.started[i].Handle] }), begun)
+	_, passing := op.check(ctx, slices.DeleteFunc(slices.Clone(ran), func(i int) bool { return op.ended[op.watched[i].Handle] }), begun)
 	return again + passing
 }
 
 // check asks after workers and sorts out those that are not running yet. It
-// records what it learns in op.started and op.ended.
+// records what it learns in op.watched and op.ended.
 func (op *poolOp) check(ctx context.Context, indices []int, begun time.Time) (pending []int, passing int) {
 	if len(indices) == 0 {
 		return nil, 0
 	}
 	handles := make([]Handle, len(indices))
 	for i, at := range indices {
-		handles[i] = op.started[at].Handle
+		handles[i] = op.watched[at].Handle
 	}
 	seen, err := op.m.backend.Status(ctx, handles)
 	if err != nil {
@@ -365,7 +374,7 @@ func (op *poolOp) check(ctx context.Context, indices []int, begun time.Time) (pe
 	}
 	now := time.Now()
 	for i, at := range indices {
-		c := &op.started[at]
+		c := &op.watched[at]
 		o := op.m.timely(seen[handles[i]], now)
 		switch {
 		case !o.Known && now.Sub(begun) <= op.m.props.VisibilityLag, o.Known && o.Status == StatusInitializing:
@@ -374,7 +383,7 @@ func (op *poolOp) check(ctx context.Context, indices []int, begun time.Time) (pe
 			c.Observation = o
 		default:
 			c.Observation = o
-			if op.markEnded(ctx, *c, o) && o.Passing {
+			if op.markEnded(ctx, c.Member, o) && o.Passing {
 				passing += c.Workers
 			}
 		}

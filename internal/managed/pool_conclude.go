@@ -47,15 +47,15 @@ func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
 	if err == nil {
 		// What this operation started and the list does not show yet.
 		world, err = op.m.recallWorkers(ctx, world, recalled{
-			Scope: op.req.Scope, Handles: perWorker(op.started), Launch: op.req.Server.Launch, Hash: op.hash,
+			Scope: op.req.Scope, Handles: perWorker(op.started()), Launch: op.req.Server.Launch, Hash: op.hash,
 		})
 	}
 	if err != nil {
 		// The backend does not answer: what we were told last is the truth.
-		world = slices.Concat(op.plan.kept, op.plan.adopted, op.started)
+		world = slices.Concat(op.plan.kept, op.plan.adopted, op.started())
 	}
 	stays := map[Handle]bool{}
-	for _, c := range slices.Concat(op.plan.kept, op.plan.adopted, op.started) {
+	for _, c := range slices.Concat(op.plan.kept, op.plan.adopted, op.started()) {
 		stays[c.Handle] = true
 	}
 	leaving := map[Handle]bool{}
@@ -109,6 +109,7 @@ func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
 		if c.SpecHash != op.hash {
 			res.Outdated += c.Workers
 		}
+		op.counted = append(op.counted, c)
 		res.count(c)
 	}
 	return res, err
@@ -198,11 +199,12 @@ func (op *poolOp) lostWorkers() int {
 // rollBack stops what this operation started. It is false if that failed: then
 // they stay in their slots, so that they are found again.
 func (op *poolOp) rollBack(ctx context.Context, res *PoolResult) bool {
+	started := op.started()
 	mine := map[Handle]bool{}
-	for _, c := range op.started {
+	for _, c := range started {
 		mine[c.Handle] = true
 	}
-	if err := op.stop(ctx, op.started); err != nil {
+	if err := op.stop(ctx, started); err != nil {
 		return false
 	}
 	for i, h := range res.Slots {
@@ -211,17 +213,10 @@ func (op *poolOp) rollBack(ctx context.Context, res *PoolResult) bool {
 			delete(res.Started, h)
 		}
 	}
-	for _, c := range op.started {
-		if !op.ended[c.Handle] {
-			switch c.Status {
-			case StatusRunning:
-				res.Running -= c.Workers
-			case StatusInitializing:
-				res.Initializing -= c.Workers
-			}
-			if c.alive() {
-				res.Containers--
-			}
+	res.PoolCounts = PoolCounts{}
+	for _, c := range op.counted {
+		if !mine[c.Handle] {
+			res.count(c)
 		}
 	}
 	return true
