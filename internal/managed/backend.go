@@ -218,6 +218,9 @@ type Properties struct {
 	StartDeadline time.Duration
 	// MaxLabelValue is the longest value of a label in bytes, 0 for no limit.
 	MaxLabelValue int
+	// ListenAddress is where a server should listen: "127.0.0.1" on a backend
+	// whose servers nobody else need reach; "" for all addresses.
+	ListenAddress string
 	// SameLAN is true if workers can reach the server's private endpoint:
 	// the default of server_worker_same_lan.
 	SameLAN bool

@@ -11,7 +11,7 @@ import (
 )
 
 // The variables that every container finds in its environment, whatever its
-// framework. On a server, SERVER_HOST is "0.0.0.0".
+// framework. On a server, SERVER_HOST is the address to listen on.
 const (
 	EnvNamespace      = "DOCKERPARALLEL_NAMESPACE"
 	EnvCluster        = "DOCKERPARALLEL_CLUSTER"
@@ -29,16 +29,12 @@ const EnvPrefix = "DOCKERPARALLEL_"
 
 // environment is all that the core and the framework add to a container.
 func environment(fw Framework, role Role, f Facts) Environment {
-	host := f.Host
-	if role == RoleServer {
-		host = "0.0.0.0"
-	}
 	env := Environment{
 		Plain: map[string]string{
 			EnvNamespace:  f.Namespace,
 			EnvCluster:    f.Cluster,
 			EnvQueue:      f.Cluster,
-			EnvServerHost: host,
+			EnvServerHost: f.Host,
 			EnvServerPort: strconv.Itoa(f.Port),
 		},
 		Secret: map[string]Secret{},
@@ -49,7 +45,7 @@ func environment(fw Framework, role Role, f Facts) Environment {
 	}
 	// The URL of a framework without a password is no secret, but the name of
 	// a variable must not move between the two kinds with its value.
-	env.Secret[EnvServerURL] = Secret(fw.URL(host, f.Port, f.Password))
+	env.Secret[EnvServerURL] = Secret(fw.URL(f.Host, f.Port, f.Password))
 	env.Secret[EnvServerPassword] = f.Password
 	own := fw.Environment(role, f)
 	maps.Copy(env.Plain, own.Plain)

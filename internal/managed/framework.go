@@ -58,7 +58,7 @@ type Facts struct {
 	Cluster   string
 	Pool      string
 	// Host and Port where the workers reach the server. For the server itself
-	// Host is "" and Port the one it listens on.
+	// they are where it listens.
 	Host     string
 	Port     int
 	Password Secret

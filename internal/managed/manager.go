@@ -58,6 +58,9 @@ func NewManager(b Backend, o Options) *Manager {
 	p := b.Properties()
 	p.Concurrency = max(1, p.Concurrency)
 	p.BatchSize = max(1, p.BatchSize)
+	if p.ListenAddress == "" {
+		p.ListenAddress = "0.0.0.0"
+	}
 	if p.PollInterval <= 0 {
 		p.PollInterval = 50 * time.Millisecond
 	}

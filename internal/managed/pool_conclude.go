@@ -62,7 +62,7 @@ func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
 	for _, c := range slices.Concat(op.plan.retire, op.plan.victims) {
 		leaving[c.Handle] = true
 	}
-	var fill, surplus []Member
+	var fill, strays, surplus []Member
 	byHandle := make(map[Handle]Member, len(world))
 	for _, c := range world {
 		live := c.alive() || op.completed(c)
@@ -74,6 +74,10 @@ func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
 			// The operation stopped half-way: this one goes on working.
 			fill = append(fill, c)
 			byHandle[c.Handle] = c
+		case c.alive() && c.Owner == op.m.opts.Owner:
+			// It appeared meanwhile: the late work of an operation that was
+			// cut off, say. What finds no slot must not stay behind.
+			strays = append(strays, c)
 		}
 	}
 	res := PoolResult{Slots: slices.Clone(op.req.Slots), Started: map[Handle]time.Time{}}
@@ -98,6 +102,15 @@ func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
 		default:
 			surplus = append(surplus, c)
 			delete(byHandle, c.Handle)
+		}
+	}
+	for _, c := range strays {
+		if c.Workers <= free && c.SpecHash == op.hash && c.Launch == op.req.Server.Launch {
+			place = append(place, c)
+			free -= c.Workers
+			byHandle[c.Handle] = c
+		} else {
+			surplus = append(surplus, c)
 		}
 	}
 	res.Slots = fillSlots(res.Slots, place)

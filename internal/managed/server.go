@@ -179,7 +179,7 @@ func (m *Manager) launchServer(ctx context.Context, req ServerRequest, found []M
 		Framework: req.Framework.Name(), Launch: launch, SpecHash: req.Server.Hash(), Token: token,
 		Record: req.Server.Record.String(), User: req.Server.Labels,
 	}
-	facts := Facts{Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Port: port, Password: password}
+	facts := Facts{Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Host: m.props.ListenAddress, Port: port, Password: password}
 	run := RunRequest{Scope: clusterScope(req.Scope), Role: RoleServer, Count: 1, Token: token}
 	run.Spec = containerSpec(req.Framework, RoleServer, req.Server.Template, facts)
 	run.Spec.Ports = []Port{{Name: PortMain, Number: port, Publish: req.Server.Publish}}
