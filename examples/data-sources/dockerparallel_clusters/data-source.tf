@@ -1,0 +1,5 @@
+data "dockerparallel_clusters" "all" {}
+
+output "names" {
+  value = data.dockerparallel_clusters.all.clusters[*].name
+}

@@ -1,0 +1,19 @@
+terraform {
+  required_providers {
+    dockerparallel = {
+      source = "dockerparallel/dockerparallel"
+    }
+  }
+}
+
+provider "dockerparallel" {
+  # Keeps two teams' clusters on one backend apart.
+  namespace = "stats"
+
+  # Who answers for what is started: an apply that was cut off is finished by
+  # the next one, and containers of others are left alone.
+  owner = "sim-workspace"
+
+  # Server and workers are processes on this machine.
+  process = {}
+}

@@ -1,0 +1,360 @@
+#!/bin/sh
+# The quickstart: makes a cluster on this machine, runs a parallel job on it, kills a worker, heals the cluster, scales
+# it, and takes it down again. `make quickstart` builds the provider and calls this with
+#
+#   DP_CLI           the Terraform or OpenTofu program
+#   DP_PROVIDER_DIR  the folder with terraform-provider-dockerparallel
+#   BACKEND          what runs the containers: "process" (default)
+#
+# Everything happens in a folder of its own under $TMPDIR, which is removed at the end.
+
+set -eu
+export LC_ALL=C
+
+here=$(cd -P "$(dirname "$0")" && pwd)
+owner=quickstart
+namespace=default
+cluster=quickstart
+
+work=      # our folder; empty until there is one
+applied=   # set as soon as something may run
+child=     # the command that runs now
+step=0
+title=
+explained= # set when the reason of a failure has been said
+started=$(date +%s)
+
+# ---- what the person sees -------------------------------------------------------------------------------------------
+
+bold='' green='' red='' plain=''
+if [ -t 1 ] && [ -z "${NO_COLOR:-}" ] && [ "${TERM:-dumb}" != dumb ]; then
+	bold=$(printf '\033[1m') green=$(printf '\033[32m') red=$(printf '\033[31m') plain=$(printf '\033[0m')
+fi
+
+# begin TITLE: a new step.
+begin() {
+	step=$((step + 1))
+	title=$1
+	printf '\n%s%2d. %s%s\n' "$bold" "$step" "$title" "$plain"
+}
+
+say() { printf '    %s\n' "$*"; }
+
+# ok TEXT: a check that passed.
+ok() { printf '    %sok%s  %s\n' "$green" "$plain" "$*"; }
+
+indent() { sed 's/^/    /'; }
+
+# fail MESSAGE [LOG]: say what went wrong, show the end of a log file, and stop.
+fail() {
+	printf '\n%sfailed%s in step %s (%s): %s\n' "$red" "$plain" "$step" "$title" "$1" >&2
+	if [ -n "${2:-}" ] && [ -s "$2" ]; then
+		printf 'The end of its output:\n' >&2
+		tail -n 40 "$2" | sed 's/^/  | /' >&2
+	fi
+	explained=yes
+	exit 1
+}
+
+# ---- running commands -----------------------------------------------------------------------------------------------
+
+# alive_for SECONDS PID: ends a process that is still there after that time. To be run in the background.
+alive_for() {
+	seconds=$1
+	while [ "$seconds" -gt 0 ]; do
+		sleep 1
+		seconds=$((seconds - 1))
+	done
+	kill -TERM "$2"
+	sleep 5
+	kill -KILL "$2"
+}
+
+# finish SECONDS PID: waits for a child, but not longer than that. Returns its exit code.
+finish() {
+	alive_for "$1" "$2" >/dev/null 2>&1 &
+	watchdog=$!
+	code=0
+	wait "$2" || code=$?
+	kill -KILL "$watchdog" 2>/dev/null || true # it may have inherited that TERM is ignored
+	wait "$watchdog" 2>/dev/null || true
+	return "$code"
+}
+
+# await: waits for the command that was just put into the background. Commands run like that, because a shell that waits
+# for one in the foreground hears of a signal only when it is over.
+await() {
+	child=$!
+	code=0
+	wait "$child" || code=$?
+	child=
+	return "$code"
+}
+
+# openly COMMAND...: runs a command for all to see.
+openly() {
+	"$@" </dev/null &
+	await
+}
+
+# quietly NAME COMMAND...: runs a command with its output in logs/NAME.log.
+quietly() {
+	log=$work/logs/$1.log
+	shift
+	"$@" </dev/null >"$log" 2>&1 &
+	await
+}
+
+# must NAME COMMAND...: the same, and a failure ends the quickstart.
+must() {
+	name=$1
+	shift
+	quietly "$name" "$@" || fail "$name ended with exit code $?" "$work/logs/$name.log"
+}
+
+# What follows replaces the shell that it runs in, so that a signal reaches the program and not a shell around it: only for
+# $(...), pipes and the background.
+
+# tf COMMAND...: Terraform or OpenTofu, in our copy of the configuration.
+tf() { exec "$DP_CLI" "-chdir=$work/config" "$@"; }
+
+# ---- the provider's own commands (the same holds for them) ----------------------------------------------------------
+
+dp_list() { exec "$provider" list --process-root "$root" --namespace "$namespace"; }
+
+# Prints lines for a shell that export DOCKERPARALLEL_PASSWORD, DOCKERPARALLEL_SERVER_HOST and more.
+dp_credentials() { exec "$provider" credentials --process-root "$root" --namespace "$namespace" "$cluster"; }
+
+dp_sweep() { exec "$provider" sweep --process-root "$root" --namespace "$namespace" --owner "$owner" --yes; }
+
+# ---- looking at the cluster -----------------------------------------------------------------------------------------
+
+# handles: those of the workers, one on a line, sorted. A dead worker's place in the list is null.
+handles() { tf output -json handles | tr -d '[]" ' | tr ',' '\n' | sed -e '/^$/d' -e '/^null$/d' | sort; }
+
+# pid_of HANDLE: a handle of the process backend begins with the process id.
+pid_of() { printf '%s\n' "${1%%-*}"; }
+
+# our_pids: every process of the cluster: its program is in our folder, or it is the shell that watches over one.
+our_pids() {
+	if [ -r /proc/self/cmdline ]; then
+		grep -lF "$work/" /proc/[0-9]*/cmdline 2>/dev/null | while IFS= read -r file; do
+			pid=${file#/proc/}
+			printf '%s %s\n' "${pid%/cmdline}" "$(tr '\000\n' '  ' 2>/dev/null <"$file")"
+		done
+	else
+		ps -A -ww -o pid= -o args= 2>/dev/null || ps -A -o pid= -o args=
+	fi | while read -r pid args; do
+		case $args in "$work/"* | /bin/sh\ *"$root/"*) printf '%s\n' "$pid" ;; esac
+	done
+}
+
+# is_ours PID
+is_ours() { our_pids | grep -qx "$1"; }
+
+# lines: how many there are.
+lines() { wc -l | tr -d ' '; }
+
+# run_job ARGUMENTS...: the client. It finds the server and the password in its environment, and only there.
+run_job() {
+	credentials=$(dp_credentials) || exit 1
+	eval "$credentials"
+	exec "$program" client "$@"
+}
+
+# ---- cleaning up, whatever happens ----------------------------------------------------------------------------------
+
+# on_signal NAME CODE: lets the running command end, then exits, which cleans up.
+on_signal() {
+	trap '' INT TERM HUP
+	explained=yes
+	printf '\nStopping (%s): what runs now may end first, then everything is removed.\n' "$1"
+	if [ -n "$child" ]; then
+		# A terminal sends Ctrl-C to the command as well, and a second signal would make Terraform drop everything.
+		[ "$1" = Ctrl-C ] || kill -TERM "$child" 2>/dev/null || true
+		finish 15 "$child" || true
+	fi
+	exit "$2"
+}
+
+# cleanup is what every exit goes through. From here on signals do not stop us; where Ctrl-C stops the command that we are
+# waiting for, the next one does its work.
+cleanup() {
+	result=$?
+	trap '' INT TERM HUP
+	trap - EXIT
+	set +e
+	[ -n "$work" ] || exit "$result"
+
+	if [ -n "$applied" ]; then
+		printf '\nRemoving the cluster ...\n'
+		[ "$result" -ne 1 ] || keep_container_logs
+		tf destroy -auto-approve >"$work/logs/cleanup-destroy.log" 2>&1 </dev/null &
+		if ! finish 60 $!; then
+			dp_sweep >"$work/logs/cleanup-sweep.log" 2>&1 </dev/null &
+			finish 30 $!
+		fi
+		kill_ours
+	fi
+
+	if [ "$result" -ne 0 ] && [ "$result" -lt 128 ]; then
+		[ -n "$explained" ] || printf '\n%sfailed%s in step %s (%s)\n' "$red" "$plain" "$step" "$title" >&2
+		for entry in "$work"/* "$work"/.[!.]*; do
+			[ "$entry" = "$work/logs" ] || rm -rf "$entry"
+		done
+		printf 'Everything is removed but the logs: %s\n' "$work/logs" >&2
+	else
+		rm -rf "$work"
+	fi
+	exit "$result"
+}
+
+# keep_container_logs copies what the server and the workers have written, before destroy removes it.
+keep_container_logs() {
+	find "$root" -type f -name log 2>/dev/null | while IFS= read -r file; do
+		name=$(printf '%s' "${file#"$root"/}" | tr / -)
+		cp "$file" "$work/logs/container-$name"
+	done
+}
+
+# kill_ours is the last resort: no process of this folder outlives us.
+kill_ours() {
+	for signal in TERM TERM KILL KILL; do
+		left=$(our_pids)
+		[ -n "$left" ] || return 0
+		for pid in $left; do kill "-$signal" "$pid" 2>/dev/null; done
+		sleep 1
+	done
+}
+
+# ---- the steps ------------------------------------------------------------------------------------------------------
+
+backend=${BACKEND:-process}
+if [ "$backend" != process ]; then
+	printf 'The quickstart runs on the process backend only; "%s" is not there yet.\n' "$backend" >&2
+	exit 1
+fi
+if [ -z "${DP_CLI:-}" ] || [ -z "${DP_PROVIDER_DIR:-}" ]; then
+	printf 'DP_CLI and DP_PROVIDER_DIR are not set. Run this by "make quickstart" in the top folder.\n' >&2
+	exit 1
+fi
+provider=$(cd -P "$DP_PROVIDER_DIR" && pwd)/terraform-provider-dockerparallel
+[ -x "$provider" ] || { printf 'There is no provider at %s. Run "make quickstart" in the top folder.\n' "$provider" >&2; exit 1; }
+DP_CLI=$(command -v "$DP_CLI") || { printf 'There is no Terraform CLI at DP_CLI.\n' >&2; exit 1; }
+
+# Settings of yours that would change what is shown here.
+unset TF_CLI_ARGS TF_CLI_ARGS_init TF_CLI_ARGS_plan TF_CLI_ARGS_apply TF_CLI_ARGS_destroy TF_CLI_ARGS_output
+unset TF_WORKSPACE TF_DATA_DIR TF_PLUGIN_CACHE_DIR TF_VAR_worker_count DOCKERPARALLEL_BACKEND
+
+trap cleanup EXIT
+trap 'on_signal Ctrl-C 130' INT
+trap 'on_signal TERM 143' TERM
+trap 'on_signal HUP 129' HUP
+
+work=$(mktemp -d "${TMPDIR:-/tmp}/dockerparallel-quickstart.XXXXXX")
+work=$(cd -P "$work" && pwd)
+root=$work/state
+program=$work/quickstart
+mkdir "$work/logs" "$work/config"
+
+begin "Build the job: a server, a worker and a client in one small Go program"
+build() {
+	cd "$here"
+	exec env GOWORK=off CGO_ENABLED=0 go build -trimpath -buildvcs=false -o "$program" .
+}
+must build build
+"$program" client -h >"$work/logs/program.log" 2>&1 ||
+	fail "the program does not run; set TMPDIR to a folder that programs may run from" "$work/logs/program.log"
+ok "$(basename "$program")"
+
+begin "Prepare $(basename "$DP_CLI"), with the provider that was built here"
+cp "$here"/*.tf "$work/config/"
+printf 'disable_checkpoint = true\n' >"$work/cli.tfrc"
+export TF_CLI_CONFIG_FILE="$work/cli.tfrc" TF_IN_AUTOMATION=1 TF_INPUT=0
+export TF_VAR_program="$program" TF_VAR_state_root="$root"
+platform=$("$DP_CLI" version -json 2>/dev/null | sed -n 's/.*"platform": *"\([a-z0-9_]*\)".*/\1/p')
+[ -n "$platform" ] || platform=$(go env GOOS)_$(go env GOARCH)
+for host in registry.terraform.io registry.opentofu.org; do
+	folder=$work/mirror/$host/dockerparallel/dockerparallel/0.0.1/$platform
+	mkdir -p "$folder"
+	cp "$provider" "$folder/terraform-provider-dockerparallel_v0.0.1"
+done
+must init tf init -no-color "-plugin-dir=$work/mirror"
+ok "$("$DP_CLI" version | sed -n 1p)"
+
+begin "Make a cluster: one server and 4 workers"
+applied=yes
+must apply-4 tf apply -auto-approve -no-color
+sed -n '/^Apply complete/p' "$work/logs/apply-4.log" | indent
+handles >"$work/handles-4"
+[ "$(lines <"$work/handles-4")" -eq 4 ] || fail "the output has $(lines <"$work/handles-4") handles, not 4" "$work/logs/apply-4.log"
+ok "4 workers, and a server at $(tf output -raw server_ip):$(tf output -raw server_port)"
+
+begin "Who runs? (terraform-provider-dockerparallel list)"
+must list dp_list
+indent <"$work/logs/list.log"
+
+begin "Run the job on 4 workers: 240 tasks that count prime numbers"
+openly run_job --json "$work/job-4.json" || fail "the job ended with exit code $?"
+ok "the answer is right"
+
+begin "Kill a worker (kill -9)"
+victim=$(sed -n 1p "$work/handles-4")
+pid=$(pid_of "$victim")
+is_ours "$pid" || fail "process $pid, from handle $victim, is none of ours: not killing it" "$work/logs/list.log"
+kill -KILL "$pid"
+tries=0
+while is_ours "$pid"; do
+	tries=$((tries + 1))
+	[ "$tries" -le 50 ] || fail "process $pid survives kill -9"
+	sleep 0.1 2>/dev/null || sleep 1
+done
+say "process $pid is gone"
+
+begin "What does the plan say?"
+code=0
+quietly plan-heal tf plan -no-color -detailed-exitcode || code=$?
+[ "$code" -eq 2 ] || fail "a plan with changes ends with exit code 2; this one with $code" "$work/logs/plan-heal.log"
+sed -n -e '/^  # /p' -e '/worker_count/p' -e '/^Plan:/p' "$work/logs/plan-heal.log" | indent
+grep -q 'worker_count *= 3 -> 4' "$work/logs/plan-heal.log" || fail "the plan does not say worker_count = 3 -> 4" "$work/logs/plan-heal.log"
+ok "one worker is missing, nothing else changes"
+
+begin "Heal: apply again"
+must apply-heal tf apply -auto-approve -no-color
+handles >"$work/handles-healed"
+kept=$(comm -12 "$work/handles-4" "$work/handles-healed" | lines)
+new=$(comm -13 "$work/handles-4" "$work/handles-healed" | lines)
+{ [ "$kept" -eq 3 ] && [ "$new" -eq 1 ]; } || fail "$new new workers and $kept old ones, not 1 and 3" "$work/logs/apply-heal.log"
+ok "1 new worker ($(comm -13 "$work/handles-4" "$work/handles-healed")); the 3 others were left alone"
+
+begin "Scale to 8 workers (-var worker_count=8)"
+must apply-8 tf apply -auto-approve -no-color -var worker_count=8
+handles >"$work/handles-8"
+kept=$(comm -12 "$work/handles-healed" "$work/handles-8" | lines)
+new=$(comm -13 "$work/handles-healed" "$work/handles-8" | lines)
+{ [ "$kept" -eq 4 ] && [ "$new" -eq 4 ]; } || fail "$new new workers and $kept old ones, not 4 and 4" "$work/logs/apply-8.log"
+ok "4 new workers; the 4 others were left alone"
+
+begin "Run the job again, on 8 workers"
+openly run_job --json "$work/job-8.json" --compare "$work/job-4.json" || fail "the job ended with exit code $?"
+ok "the answer is right"
+
+begin "Is there anything left to do?"
+code=0
+quietly plan-empty tf plan -no-color -detailed-exitcode -var worker_count=8 || code=$?
+[ "$code" -eq 0 ] || fail "a plan without changes ends with exit code 0; this one with $code" "$work/logs/plan-empty.log"
+ok "the plan is empty"
+
+begin "Take it all down (destroy)"
+must destroy tf destroy -auto-approve -no-color -var worker_count=8
+[ -z "$(tf state list)" ] || fail "something is left in the state" "$work/logs/destroy.log"
+left=$(our_pids)
+[ -z "$left" ] || fail "processes are left: $(printf '%s' "$left" | tr '\n' ' ')" "$work/logs/destroy.log"
+if [ -e "$root" ]; then
+	left=$(find "$root" ! -type d)
+	[ -z "$left" ] || fail "files are left: $left" "$work/logs/destroy.log"
+fi
+applied=
+ok "no process and no file is left"
+
+printf '\n%sAll checks passed%s, in %s seconds.\n' "$green" "$plain" "$(($(date +%s) - started))"

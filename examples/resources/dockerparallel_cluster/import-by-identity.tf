@@ -1,0 +1,7 @@
+import {
+  to = dockerparallel_cluster.queue
+  identity = {
+    namespace = "default"
+    name      = "queue"
+  }
+}

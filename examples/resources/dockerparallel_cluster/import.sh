@@ -1,0 +1,2 @@
+# By name, in the provider's namespace.
+terraform import dockerparallel_cluster.queue queue

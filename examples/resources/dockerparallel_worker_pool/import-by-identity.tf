@@ -1,0 +1,8 @@
+import {
+  to = dockerparallel_worker_pool.small
+  identity = {
+    namespace = "default"
+    cluster   = "sim"
+    name      = "small"
+  }
+}
