@@ -1,0 +1,184 @@
+// Copyright (c) The dockerparallel authors
+// SPDX-License-Identifier: MPL-2.0
+
+package acceptance_test
+
+import (
+	"context"
+	"fmt"
+	"math/rand/v2"
+	"os"
+	"path/filepath"
+	"strings"
+	"syscall"
+	"testing"
+	"time"
+)
+
+// moments is how often each combination of operation and victim is cut off:
+// six combinations, so 54 moments in all.
+const moments = 9
+
+// Whatever is killed, and whenever: the next apply ends in exactly the wanted
+// cluster, and the destroy after it leaves no process and no file. After a
+// create that was cut off, sweep alone does, too.
+func TestAccKill(t *testing.T) {
+	type operation struct {
+		name   string
+		before int // workers that are there; -1: no cluster
+		after  int // workers wanted; -1: destroy
+	}
+	for _, op := range []operation{{"create", -1, 4}, {"scale", 2, 6}, {"destroy", 3, -1}} {
+		for _, victim := range []string{"provider", "terraform"} {
+			t.Run(op.name+"/"+victim, func(t *testing.T) {
+				t.Parallel()
+				r := rand.New(rand.NewPCG(uint64(len(op.name)), uint64(len(victim))))
+				for i := range moments {
+					w := newWorld(t)
+					if op.before >= 0 {
+						w.cluster("ci", op.before)
+						w.apply()
+					}
+					args := []string{"apply", "-auto-approve", "-no-color", "-input=false"}
+					wanted := op.after
+					if op.after < 0 {
+						args[0], wanted = "destroy", op.before
+					}
+					w.cluster("ci", wanted)
+					// From the provider's start on: nothing can be lost before.
+					at := time.Duration(r.IntN(1200)) * time.Millisecond
+					w.cutOff(victim, at, args...)
+					t.Logf("moment %d: %s killed %v after the provider's start", i, victim, at)
+					if op.before < 0 && i%3 == 2 {
+						if s := w.self("sweep", "--owner", "ci", "--yes"); s.code != 0 {
+							t.Fatalf("sweep ended with %d: %s", s.code, s.out)
+						}
+						w.nothingLeft()
+						continue
+					}
+					w.apply()
+					w.expect(1, wanted)
+					w.emptyPlan()
+					w.destroy()
+					w.nothingLeft()
+				}
+			})
+		}
+	}
+}
+
+// cutOff starts the program and kills it, or the provider it has started,
+// some time after the provider appeared.
+func (w *world) cutOff(victim string, after time.Duration, args ...string) {
+	w.t.Helper()
+	ctx, cancel := context.WithTimeout(w.t.Context(), 2*time.Minute)
+	defer cancel()
+	c := w.command(ctx, args...)
+	must(w.t, c.Start())
+	done := make(chan error, 1)
+	go func() { done <- c.Wait() }()
+	for w.providerPID() == 0 && len(done) == 0 && ctx.Err() == nil {
+		time.Sleep(2 * time.Millisecond)
+	}
+	select {
+	case <-done: // it was quicker than the moment that was chosen
+		return
+	case <-time.After(after):
+	}
+	if victim == "terraform" {
+		must(w.t, c.Process.Kill())
+	} else {
+		// Terraform uses one provider process to validate, one to plan and one
+		// to apply: whichever is there now, or comes next.
+		for len(done) == 0 {
+			if pid := w.providerPID(); pid != 0 {
+				_ = syscall.Kill(pid, syscall.SIGKILL)
+				break
+			}
+			time.Sleep(time.Millisecond)
+		}
+	}
+	<-done
+}
+
+// providerPID is the newest provider process, 0 if there is none.
+func (w *world) providerPID() int {
+	pid := 0
+	for _, p := range w.processes() {
+		if len(p.args) > 0 && filepath.Base(p.args[0]) == filepath.Base(w.provider) && p.pid > pid {
+			pid = p.pid
+		}
+	}
+	return pid
+}
+
+// One Ctrl-C ends cleanly, two end at once; both leave nothing that the next
+// apply does not put right.
+func TestAccInterrupt(t *testing.T) {
+	for _, times := range []int{1, 2} {
+		t.Run(fmt.Sprint(times), func(t *testing.T) {
+			t.Parallel()
+			for _, at := range []time.Duration{200, 500, 900, 1300} {
+				w := newWorld(t)
+				w.cluster("ci", 8)
+				ctx, cancel := context.WithTimeout(t.Context(), 2*time.Minute)
+				c := w.command(ctx, "apply", "-auto-approve", "-no-color", "-input=false")
+				out := &strings.Builder{}
+				c.Stdout, c.Stderr = out, out
+				must(t, c.Start())
+				time.Sleep(at * time.Millisecond)
+				for range times {
+					_ = syscall.Kill(-c.Process.Pid, syscall.SIGINT) // the whole group, as a terminal does
+					time.Sleep(50 * time.Millisecond)
+				}
+				_ = c.Wait()
+				cancel()
+				if strings.Contains(out.String(), "panic") || strings.Contains(out.String(), "bug in the provider") {
+					t.Fatalf("after %d interrupts:\n%s", times, out)
+				}
+				w.apply()
+				w.expect(1, 8)
+				w.emptyPlan()
+				w.destroy()
+				w.nothingLeft()
+			}
+		})
+	}
+}
+
+// Terraform is killed while a create hangs: the provider goes, too.
+func TestAccNoProviderStaysBehind(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	// A server that never listens: create waits for it.
+	w.write(fmt.Sprintf(`
+terraform {
+  required_providers { dockerparallel = { source = "dockerparallel/dockerparallel" } }
+}
+provider "dockerparallel" {
+  owner   = "ci"
+  process = { root = %q }
+}
+resource "dockerparallel_cluster" "sim" {
+  name   = "sim"
+  server = {
+    container = { command = [%q, "worker"] }
+    port      = 1
+  }
+}
+`, w.root, w.node))
+	c := w.command(t.Context(), "apply", "-auto-approve", "-no-color", "-input=false")
+	c.Env = append(c.Env, "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(w.dir, "log"))
+	must(t, c.Start())
+	deadline := time.Now().Add(30 * time.Second)
+	for len(w.running("worker")) == 0 {
+		if time.Now().After(deadline) {
+			log, _ := os.ReadFile(filepath.Join(w.dir, "log"))
+			t.Fatalf("the server's process was never started:\n%s", log)
+		}
+		time.Sleep(10 * time.Millisecond)
+	}
+	must(t, c.Process.Kill())
+	_ = c.Wait()
+	w.nothingLeft()
+}
