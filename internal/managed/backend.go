@@ -115,7 +115,7 @@ type ContainerSpec struct {
 	// worker, 0 for a server.
 	Workers int
 	// StopSignal is a signal's name such as "SIGTERM" (also the meaning of
-	// ""). After StopGrace the container is killed.
+	// ""). After StopGrace the container is killed; 0 kills it at once.
 	StopSignal string
 	StopGrace  time.Duration
 	// Labels identify the container; see [Labels].

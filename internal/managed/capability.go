@@ -58,8 +58,8 @@ type Lister interface {
 	List(ctx context.Context, sel Selector) (Inventory, error)
 }
 
-// Selector chooses what List returns. Empty fields match everything; Pool
-// and Role match containers only.
+// Selector chooses what List returns. Empty fields match everything. Pool and
+// Role choose among containers and leave artifacts alone.
 type Selector struct {
 	Namespace string
 	Cluster   string
@@ -158,7 +158,7 @@ type Packer interface {
 	MaxWorkersPerContainer(perWorker Hardware) int
 }
 
-// SecretStore keeps a small secret record per cluster where the backend
+// SecretStore keeps a small secret record per scope where the backend
 // keeps secrets: the password, and what else a later operation needs to reach
 // the server. Values are at most a few kilobytes.
 type SecretStore interface {

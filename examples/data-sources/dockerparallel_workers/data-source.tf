@@ -1,7 +1,7 @@
 data "dockerparallel_workers" "sim" {
-  cluster = "sim"
+  cluster_id = "sim"
 }
 
 output "stopped" {
-  value = [for w in data.dockerparallel_workers.sim.workers : w.handle if w.status == "stopped"]
+  value = [for w in data.dockerparallel_workers.sim.containers : w.handle if w.status == "stopped"]
 }

@@ -1,0 +1,110 @@
+// Copyright (c) The dockerparallel authors
+// SPDX-License-Identifier: MPL-2.0
+
+package acceptance_test
+
+import (
+	"fmt"
+	"os"
+	"os/exec"
+	"path/filepath"
+	"strings"
+	"testing"
+
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/testenv"
+)
+
+// Every example is applied, has an empty plan after it, and is destroyed.
+func TestAccExamples(t *testing.T) {
+	testenv.Need(t, testenv.Redis)
+	examples := filepath.Join("..", "..", "examples")
+	var files []string
+	must(t, filepath.WalkDir(examples, func(path string, d os.DirEntry, err error) error {
+		if err != nil {
+			return err
+		}
+		if d.IsDir() && d.Name() == "quickstart" {
+			return filepath.SkipDir // make quickstart applies it, and more
+		}
+		if filepath.Ext(path) == ".tf" && !strings.HasPrefix(d.Name(), "import-") {
+			files = append(files, path)
+		}
+		return nil
+	}))
+	if len(files) < 7 {
+		t.Fatalf("only %d examples were found", len(files))
+	}
+	for _, file := range files {
+		name, err := filepath.Rel(examples, file)
+		must(t, err)
+		t.Run(filepath.Dir(name), func(t *testing.T) {
+			t.Parallel()
+			w := newWorld(t)
+			must(t, os.CopyFS(w.dir, os.DirFS(filepath.Dir(file))))
+			// Examples that show one thing leave the provider's configuration out.
+			b, err := os.ReadFile(file)
+			must(t, err)
+			if strings.Contains(string(b), `provider "dockerparallel"`) {
+				config := strings.Replace(string(b), "process = {}", fmt.Sprintf("process = { root = %q }", w.root), 1)
+				must(t, os.WriteFile(filepath.Join(w.dir, filepath.Base(file)), []byte(config), 0o600))
+			} else {
+				must(t, os.WriteFile(filepath.Join(w.dir, "provider.tf"), []byte(fmt.Sprintf(`
+terraform {
+  required_providers { dockerparallel = { source = "dockerparallel/dockerparallel" } }
+}
+provider "dockerparallel" {
+  owner   = "example"
+  process = { root = %q }
+}
+`, w.root)), 0o600))
+			}
+			removeImports(t, w.dir)
+			w.apply()
+			w.emptyPlan()
+			w.destroy()
+			w.nothingLeft()
+		})
+	}
+}
+
+// removeImports takes away what needs a cluster that is there already.
+func removeImports(t *testing.T, dir string) {
+	t.Helper()
+	imports, err := filepath.Glob(filepath.Join(dir, "import-*.tf"))
+	must(t, err)
+	for _, path := range imports {
+		must(t, os.Remove(path))
+	}
+}
+
+// The Redis example does its job, and a worker finishes what it does before
+// it leaves.
+func TestAccRedisExampleWorks(t *testing.T) {
+	testenv.Need(t, testenv.Redis)
+	t.Parallel()
+	w := newWorld(t)
+	must(t, os.CopyFS(w.dir, os.DirFS(filepath.Join("..", "..", "examples", "redis"))))
+	w.write(strings.Replace(w.read(), "process = {}", fmt.Sprintf("process = { root = %q }", w.root), 1))
+	w.apply()
+	redis := func(script string) string {
+		t.Helper()
+		c := exec.CommandContext(t.Context(), "sh", "-c", `eval "$("$1" credentials squares)"
+export REDISCLI_AUTH="$DOCKERPARALLEL_PASSWORD"
+redis() { redis-cli --raw -h "$DOCKERPARALLEL_SERVER_HOST" -p "$DOCKERPARALLEL_SERVER_PORT" "$@"; }
+`+script, "sh", w.provider)
+		c.Env = append(os.Environ(), "DOCKERPARALLEL_PROCESS_ROOT="+w.root)
+		out, err := c.CombinedOutput()
+		if err != nil {
+			t.Fatalf("%v: %s", err, out)
+		}
+		return strings.TrimSpace(string(out))
+	}
+	redis("redis RPUSH squares 1 2 3 4 5 6 7 8 9 10 11 12")
+	waitFor(t, "12 answers", func() bool { return redis("redis LLEN squares:answers") == "12" })
+	if got := redis("redis LRANGE squares:answers 0 -1 | sort | head -n 1"); got != "1 squared is 1" {
+		t.Errorf("an answer is %q", got)
+	}
+	w.emptyPlan()
+	w.destroy()
+	w.nothingLeft()
+}
