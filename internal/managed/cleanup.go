@@ -4,8 +4,10 @@
 package managed
 
 import (
+	"cmp"
 	"context"
 	"slices"
+	"time"
 )
 
 // CleanupRequest says what to remove.
@@ -22,9 +24,9 @@ type CleanupRequest struct {
 	Deep bool
 }
 
-// rounds is how often Cleanup lists again before it gives up on a scope that
-// will not get empty.
-const rounds = 5
+// emptyTime is how long Cleanup waits for a scope to get empty, if its context
+// has no earlier deadline: some backends show what they have killed for a while.
+const emptyTime = 10 * time.Minute
 
 // Cleanup removes everything of ours in a scope. It goes by labels, not only
 // by what the caller remembers, and lists again until the scope is empty. A
@@ -46,7 +48,24 @@ func (m *Manager) Cleanup(ctx context.Context, req CleanupRequest) error {
 		role = ""
 	}
 	sel := Selector{Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Pool: req.Scope.Pool, Role: role}
-	for round := 0; ; round++ {
+	if err := m.empty(ctx, req, sel, known); err != nil {
+		return err
+	}
+	if req.Scope.Pool == "" && m.can.SecretStore != nil {
+		if err := m.can.SecretStore.DeleteSecret(ctx, req.Scope); err != nil {
+			return wrap(err, "removing the secret of cluster "+req.Scope.Cluster)
+		}
+	}
+	if m.can.Preparer != nil {
+		return wrap(m.can.Preparer.Cleanup(ctx, req.Scope, req.Deep), "cleaning up after "+req.Scope.Cluster)
+	}
+	return nil
+}
+
+// empty kills what is ours in a scope, and lists again until nothing is left.
+func (m *Manager) empty(ctx context.Context, req CleanupRequest, sel Selector, known map[Handle]bool) error {
+	deadline := time.Now().Add(emptyTime)
+	for p, first := m.newPause(), true; ; first = false {
 		all, err := m.Containers(ctx, sel)
 		if err != nil {
 			return err
@@ -63,7 +82,7 @@ func (m *Manager) Cleanup(ctx context.Context, req CleanupRequest) error {
 			return &ForeignError{Scope: req.Scope, Members: foreign}
 		}
 		handles := handlesOf(ours)
-		if round == 0 {
+		if first {
 			// Handles that a list does not show may exist all the same.
 			handles = append(handles, req.Known...)
 			if s, err := m.getSecret(ctx, req.Scope); err != nil {
@@ -72,33 +91,23 @@ func (m *Manager) Cleanup(ctx context.Context, req CleanupRequest) error {
 				handles = append(handles, s.Handle)
 			}
 		} else if len(ours) == 0 {
-			break
+			return nil
 		}
 		m.opts.Log.InfoContext(ctx, "stopping containers", "cluster", req.Scope.Cluster, "pool", req.Scope.Pool, "containers", len(unique(handles)))
 		if err := m.kill(ctx, handles); err != nil {
 			return err
 		}
 		if m.can.Lister == nil {
-			break
+			return nil
 		}
-		if round >= rounds {
-			return Errorf(ClassConflict, "", "%d containers of cluster %q are still there after they were stopped %d times: something else starts them: %s", len(ours), req.Scope.Cluster, rounds, describe(ours))
+		if first {
+			continue // most backends are done with it at once
 		}
-		if round > 0 {
-			if err := m.newPause().wait(ctx); err != nil {
-				return err
-			}
-		}
-	}
-	if req.Scope.Pool == "" && m.can.SecretStore != nil {
-		if err := m.can.SecretStore.DeleteSecret(ctx, req.Scope); err != nil {
-			return wrap(err, "removing the secret of cluster "+req.Scope.Cluster)
+		err = p.wait(ctx)
+		if err != nil || time.Now().After(deadline) {
+			return Errorf(cmp.Or(ClassOf(err), ClassDeadline), "", "%d containers of cluster %q are still there although they were stopped: %s", len(ours), req.Scope.Cluster, describe(ours))
 		}
 	}
-	if m.can.Preparer != nil {
-		return wrap(m.can.Preparer.Cleanup(ctx, req.Scope, req.Deep), "cleaning up after "+req.Scope.Cluster)
-	}
-	return nil
 }
 
 // Leftovers are what a selector finds of ours, for a sweep.

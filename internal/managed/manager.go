@@ -8,7 +8,6 @@ import (
 	"crypto/rand"
 	"errors"
 	"log/slog"
-	"slices"
 	"strings"
 	"time"
 )
@@ -72,6 +71,9 @@ func NewManager(b Backend, o Options) *Manager {
 
 // Properties of the backend, with the core's defaults filled in.
 func (m *Manager) Properties() Properties { return m.props }
+
+// Capabilities of the backend.
+func (m *Manager) Capabilities() Capabilities { return m.can }
 
 // Owner that this Manager answers for.
 func (m *Manager) Owner() string { return m.opts.Owner }
@@ -244,11 +246,5 @@ func handlesOf(members []Member) []Handle {
 	for i := range members {
 		hs[i] = members[i].Handle
 	}
-	return hs
-}
-
-func sortedHandles(members []Member) []Handle {
-	hs := handlesOf(members)
-	slices.Sort(hs)
 	return hs
 }

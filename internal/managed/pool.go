@@ -159,7 +159,7 @@ func (m *Manager) SetWorkerNumber(ctx context.Context, req PoolRequest) (PoolRes
 		}
 	}
 	op := &poolOp{m: m, req: req, hash: req.Worker.Hash(), tokens: map[string]bool{}}
-	world, err := op.look(ctx)
+	world, err := op.look(ctx, true)
 	if err != nil {
 		return PoolResult{}, err
 	}
@@ -231,15 +231,15 @@ type poolPlan struct {
 }
 
 // look lists the pool's containers and asks for those that the caller
-// remembers and the list does not show.
-func (op *poolOp) look(ctx context.Context) ([]Member, error) {
+// remembers and the list does not show. Patient as in recalled.
+func (op *poolOp) look(ctx context.Context, patient bool) ([]Member, error) {
 	m, s := op.m, op.req.Scope
 	world, err := m.Containers(ctx, Selector{Namespace: s.Namespace, Cluster: s.Cluster, Pool: s.Pool, Role: RoleWorker})
 	if err != nil {
 		return nil, err
 	}
 	return m.recallWorkers(ctx, world, recalled{
-		Scope: s, Handles: op.req.Known, Launch: op.req.KnownLaunch, Hash: op.req.KnownHash,
+		Scope: s, Handles: op.req.Known, Launch: op.req.KnownLaunch, Hash: op.req.KnownHash, Patient: patient,
 	})
 }
 
@@ -249,6 +249,9 @@ type recalled struct {
 	Handles []Handle
 	Launch  string
 	Hash    string
+	// Patient: they may have been started just now, so one that the backend
+	// does not know is asked for until its visibility lag is over.
+	Patient bool
 }
 
 // recallWorkers adds to a listed world the remembered containers that the list
@@ -271,20 +274,30 @@ func (m *Manager) recallWorkers(ctx context.Context, world []Member, r recalled)
 	if len(missing) == 0 {
 		return world, nil
 	}
-	seen, err := m.backend.Status(ctx, missing)
-	if err != nil {
-		return nil, wrap(err, "asking after the workers of pool "+r.Scope.Pool)
-	}
-	now := time.Now()
-	for _, h := range missing {
-		if o := m.timely(seen[h], now); o.Known {
-			world = append(world, Member{Handle: h, Observation: o, Labels: Labels{
-				Namespace: r.Scope.Namespace, Cluster: r.Scope.Cluster, Pool: r.Scope.Pool, Role: RoleWorker,
-				Owner: m.opts.Owner, Launch: r.Launch, SpecHash: r.Hash, Workers: workers[h],
-			}})
+	begun := time.Now()
+	for p := m.newPause(); ; {
+		seen, err := m.backend.Status(ctx, missing)
+		if err != nil {
+			return nil, wrap(err, "asking after the workers of pool "+r.Scope.Pool)
+		}
+		now := time.Now()
+		missing = slices.DeleteFunc(missing, func(h Handle) bool {
+			o := m.timely(seen[h], now)
+			if o.Known {
+				world = append(world, Member{Handle: h, Observation: o, Labels: Labels{
+					Namespace: r.Scope.Namespace, Cluster: r.Scope.Cluster, Pool: r.Scope.Pool, Role: RoleWorker,
+					Owner: m.opts.Owner, Launch: r.Launch, SpecHash: r.Hash, Workers: workers[h],
+				}})
+			}
+			return o.Known
+		})
+		if len(missing) == 0 || !r.Patient || now.Sub(begun) >= m.props.VisibilityLag {
+			return world, nil
+		}
+		if err := p.wait(ctx); err != nil {
+			return nil, wrap(err, "asking after the workers of pool "+r.Scope.Pool)
 		}
 	}
-	return world, nil
 }
 
 // decide sorts the world into what stays, what goes and what is missing. It

@@ -254,10 +254,10 @@ func (op *poolOp) launch(ctx context.Context, workers int) {
 	g.SetLimit(m.props.Concurrency)
 	for i, run := range runs {
 		g.Go(func() error {
-			if ctx.Err() != nil {
-				return nil
-			}
 			a := &answers[i]
+			if context.Cause(ctx) != nil {
+				return nil // the cause is in the answer that it came from, or the caller's
+			}
 			a.handles, a.err = m.backend.Run(ctx, run)
 			a.handles = unique(a.handles)
 			if a.err == nil && len(a.handles) != run.Count {
@@ -275,7 +275,7 @@ func (op *poolOp) launch(ctx context.Context, workers int) {
 	for i, a := range answers {
 		labels, _ := ParseLabels(runs[i].Spec.Labels)
 		for _, h := range a.handles {
-			c := Member{Handle: h, Labels: labels, Observation: Observation{Status: StatusInitializing, Known: true}}
+			c := Member{Handle: h, Labels: labels, Observation: Observation{Status: StatusInitializing, Known: true, CreatedAt: time.Now()}}
 			op.watched = append(op.watched, watched{Member: c, ours: true})
 		}
 		if a.err != nil && !seen[a.err.Error()] {

@@ -43,13 +43,14 @@ func (op *poolOp) conclude(ctx context.Context) (PoolResult, error) {
 // truth lists the pool a last time, stops what nothing accounts for, and fills
 // the slots.
 func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
-	world, err := op.look(ctx)
+	world, err := op.look(ctx, false)
 	if err == nil {
 		// What this operation started and the list does not show yet.
 		world, err = op.m.recallWorkers(ctx, world, recalled{
 			Scope: op.req.Scope, Handles: perWorker(op.started()), Launch: op.req.Server.Launch, Hash: op.hash,
 		})
 	}
+	world = op.unseen(world)
 	if err != nil {
 		// The backend does not answer: what we were told last is the truth.
 		world = slices.Concat(op.plan.kept, op.plan.adopted, op.started())
@@ -126,6 +127,21 @@ func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
 		res.count(c)
 	}
 	return res, err
+}
+
+// unseen adds what this operation started so lately that the backend need not
+// show it yet.
+func (op *poolOp) unseen(world []Member) []Member {
+	shown := make(map[Handle]bool, len(world))
+	for _, c := range world {
+		shown[c.Handle] = true
+	}
+	for _, c := range op.started() {
+		if !shown[c.Handle] && !op.ended[c.Handle] && c.Status == StatusInitializing && time.Since(c.CreatedAt) <= op.m.props.VisibilityLag {
+			world = append(world, c)
+		}
+	}
+	return world
 }
 
 // sortFill brings containers into the order in which they take empty slots:

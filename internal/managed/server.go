@@ -220,7 +220,17 @@ func (m *Manager) launchServer(ctx context.Context, req ServerRequest, found []M
 			return Server{}, err
 		}
 	}
-	return m.awaitServer(ctx, req, Member{Handle: handles[0], Labels: labels}, password)
+	if server, err = m.awaitServer(ctx, req, Member{Handle: handles[0], Labels: labels}, password); err != nil {
+		return Server{}, err
+	}
+	// A second look: the cluster has one server. What is there beside it was
+	// killed without effect, or started by a Run whose answer was lost.
+	rest, err := m.servers(ctx, req.Scope, "")
+	if err != nil {
+		return Server{}, err
+	}
+	rest = slices.DeleteFunc(rest, func(c Member) bool { return c.Handle == server.Handle })
+	return server, m.kill(ctx, handlesOf(rest))
 }
 
 // withdrawServer takes back a server that did not come up. It lists once more:

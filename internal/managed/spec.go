@@ -46,7 +46,7 @@ type ServerSpec struct {
 
 // Hash changes exactly when the server must be restarted.
 func (s ServerSpec) Hash() string {
-	return hash(s.Template.restarts(), map[string]any{"port": s.Port, "publish": s.Publish, "same_lan": s.SameLAN})
+	return hash(s.restarts(), map[string]any{"port": s.Port, "publish": s.Publish, "same_lan": s.SameLAN})
 }
 
 // Hash changes exactly when containers made from the template must be

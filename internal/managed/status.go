@@ -38,6 +38,10 @@ type PoolView struct {
 	// Slots of the query with the dead ones empty; workers that were in none
 	// are in the first empty ones, or appended.
 	Slots []Handle
+	// Stale are workers that are alive and achieve nothing, being of another
+	// launch, one handle for each. Without a Lister only the caller can
+	// remember them: they belong into PoolRequest.Known.
+	Stale []Handle
 	// Achieved is the number of slots that are not empty.
 	Achieved int
 	PoolCounts
@@ -77,7 +81,7 @@ func (m *Manager) PoolStatus(ctx context.Context, q PoolQuery) (PoolView, error)
 			v.Launch = v.Server.Launch
 		}
 	}
-	workers, err = m.recallWorkers(ctx, workers, recalled{Scope: q.Scope, Handles: q.Slots, Launch: q.KnownLaunch, Hash: q.KnownHash})
+	workers, err = m.recallWorkers(ctx, workers, recalled{Scope: q.Scope, Handles: q.Slots, Launch: q.KnownLaunch, Hash: q.KnownHash, Patient: true})
 	if err != nil {
 		return PoolView{}, err
 	}
@@ -108,6 +112,9 @@ func (v *PoolView) fill(q PoolQuery, workers []Member) {
 		c := &workers[i]
 		counts := c.Status == StatusRunning || (c.Status == StatusInitializing && q.WaitFor == WaitForNone) || isCompleted(*c, q.OnExit, v.Launch)
 		if v.Launch == "" || c.Launch != v.Launch {
+			if c.alive() {
+				v.Stale = append(v.Stale, perWorker([]Member{*c})...)
+			}
 			continue
 		}
 		if c.alive() {
