@@ -50,13 +50,13 @@ func TestAccDeadWorker(t *testing.T) {
 	w := newWorld(t)
 	w.cluster("", 4)
 	w.apply()
-	w.expect(1, 4)
+	w.expect(4)
 	w.emptyPlan()
 	before := w.running("worker")
 	w.kill(before[1])
 	w.wants(w.plan(), "worker_count = 3 -> 4", "0 to add, 1 to change, 0 to destroy")
 	w.apply()
-	w.expect(1, 4)
+	w.expect(4)
 	after := w.running("worker")
 	if lost, added := without(before, after), without(after, before); !slices.Equal(lost, before[1:2]) || len(added) != 1 {
 		t.Fatalf("killed %d: lost %v, started %v", before[1], lost, added)
@@ -75,7 +75,7 @@ func TestAccDeadServer(t *testing.T) {
 	w.kill(server...)
 	w.wants(w.plan(), `status = "stopped" -> "running"`, "2 to change, 0 to destroy")
 	w.apply()
-	w.expect(1, 3)
+	w.expect(3)
 	if again := w.running("worker"); len(without(again, workers)) != 3 {
 		t.Fatalf("workers of the dead server are still there: %v of %v", again, workers)
 	}
@@ -83,7 +83,7 @@ func TestAccDeadServer(t *testing.T) {
 	// All at once.
 	w.kill(append(w.running("server"), w.running("worker")...)...)
 	w.apply()
-	w.expect(1, 3)
+	w.expect(3)
 	w.emptyPlan()
 	w.destroy()
 	w.nothingLeft()
@@ -98,20 +98,20 @@ func TestAccScale(t *testing.T) {
 	w.cluster("", 8)
 	w.wants(w.plan(), "worker_count = 4 -> 8", "0 to add, 1 to change, 0 to destroy")
 	w.apply()
-	w.expect(1, 8)
+	w.expect(8)
 	if lost := without(four, w.running("worker")); len(lost) > 0 {
 		t.Fatalf("scaling out stopped %v", lost)
 	}
 	w.cluster("", 2)
 	w.apply()
-	w.expect(1, 2)
+	w.expect(2)
 	if strangers := without(w.running("worker"), four); len(strangers) > 0 {
 		t.Fatalf("the newest should have left, but %v are there", strangers)
 	}
 	w.emptyPlan()
 	w.cluster("", 0)
 	w.apply()
-	w.expect(1, 0)
+	w.expect(0)
 	w.emptyPlan()
 	w.destroy()
 	w.nothingLeft()
@@ -127,12 +127,12 @@ func TestAccPacking(t *testing.T) {
 	}
 	packed(10)
 	w.apply()
-	w.expect(1, 3) // containers of 4, 4 and 2
+	w.expect(3) // containers of 4, 4 and 2
 	before := w.running("worker")
 	w.emptyPlan()
 	packed(9)
 	w.apply()
-	w.expect(1, 3) // 4, 4 and 1
+	w.expect(3) // 4, 4 and 1
 	if lost := without(before, w.running("worker")); len(lost) != 1 {
 		t.Fatalf("one container had to give way to a smaller one, but %v did", lost)
 	}
@@ -159,7 +159,7 @@ func TestAccRollingUpdate(t *testing.T) {
 	w.write(strings.Replace(w.read(), `"worker"] }`, `"worker"], environment = { LEVEL = "2" } }`, 1))
 	w.wants(w.plan(), "0 to add, 1 to change, 0 to destroy")
 	w.apply()
-	w.expect(1, 4)
+	w.expect(4)
 	if same := without(before, without(before, w.running("worker"))); len(same) > 0 {
 		t.Fatalf("%v were not replaced", same)
 	}
@@ -181,7 +181,7 @@ func TestAccRollingUpdate(t *testing.T) {
 	}
 	w.write(strings.Replace(w.read(), `NODE_EXIT = "3"`, `LEVEL = "3"`, 1))
 	w.apply()
-	w.expect(1, 4)
+	w.expect(4)
 	w.emptyPlan()
 	w.destroy()
 	w.nothingLeft()

@@ -133,7 +133,7 @@ func TestAccRotation(t *testing.T) {
 	server, workers := w.running("server"), w.running("worker")
 	w.write(strings.Replace(w.read(), `name      = "sim"`, "name      = \"sim\"\n  password_wo_version = 2", 1))
 	w.apply()
-	w.expect(1, 2)
+	w.expect(2)
 	if w.self("credentials", "sim").out == old {
 		t.Error("the password is the same")
 	}

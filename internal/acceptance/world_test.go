@@ -158,14 +158,14 @@ func (w *world) mustRun(args ...string) string {
 	return r.out
 }
 
-func (w *world) apply(args ...string) string {
+func (w *world) apply() string {
 	w.t.Helper()
-	return w.mustRun(append([]string{"apply", "-auto-approve", "-no-color", "-input=false"}, args...)...)
+	return w.mustRun("apply", "-auto-approve", "-no-color", "-input=false")
 }
 
-func (w *world) destroy() string {
+func (w *world) destroy() {
 	w.t.Helper()
-	return w.mustRun("destroy", "-auto-approve", "-no-color", "-input=false")
+	w.mustRun("destroy", "-auto-approve", "-no-color", "-input=false")
 }
 
 // emptyPlan fails the test unless there is nothing to do.
@@ -238,11 +238,12 @@ func (w *world) running(role string) []int {
 	return pids
 }
 
-// expect fails the test unless exactly so many containers run.
-func (w *world) expect(servers, workers int) {
+// expect fails the test unless one server and exactly so many containers of
+// workers run.
+func (w *world) expect(workers int) {
 	w.t.Helper()
-	if s, n := len(w.running("server")), len(w.running("worker")); s != servers || n != workers {
-		w.t.Fatalf("%d servers and %d workers run, want %d and %d:\n%v", s, n, servers, workers, w.processes())
+	if s, n := len(w.running("server")), len(w.running("worker")); s != 1 || n != workers {
+		w.t.Fatalf("%d servers and %d workers run, want 1 and %d:\n%v", s, n, workers, w.processes())
 	}
 }
 

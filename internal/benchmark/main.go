@@ -29,10 +29,10 @@ func main() {
 	out := flag.String("out", "", "write the report to this file as well")
 	flag.Parse()
 	ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-	defer stop()
-	if err := run(ctx, *sizes, *reps, *out); err != nil {
+	err := run(ctx, *sizes, *reps, *out)
+	stop()
+	if err != nil {
 		fmt.Fprintln(os.Stderr, "benchmark:", err)
-		stop()
 		os.Exit(1)
 	}
 }

@@ -13,6 +13,7 @@ import (
 	"os/exec"
 	"path/filepath"
 	"runtime"
+	"slices"
 	"strings"
 	"time"
 )
@@ -152,7 +153,7 @@ func (b *bench) subject(ctx context.Context, name string, n int, config func(int
 		}
 		_ = os.Remove(log)
 		c := exec.CommandContext(ctx, b.cli, append(args, "-no-color", "-input=false")...)
-		c.Dir, c.Env = dir, append(b.env, "TF_DATA_DIR="+filepath.Join(dir, "data"))
+		c.Dir, c.Env = dir, slices.Concat(b.env, []string{"TF_DATA_DIR=" + filepath.Join(dir, "data")})
 		if log != "" {
 			c.Env = append(c.Env, "TF_LOG_PROVIDER=DEBUG", "TF_LOG_PATH="+log)
 		}
@@ -181,7 +182,7 @@ func (b *bench) subject(ctx context.Context, name string, n int, config func(int
 		if err != nil {
 			ctx := context.WithoutCancel(ctx)
 			c := exec.CommandContext(ctx, b.cli, "destroy", "-auto-approve", "-no-color", "-input=false")
-			c.Dir, c.Env = dir, append(b.env, "TF_DATA_DIR="+filepath.Join(dir, "data"))
+			c.Dir, c.Env = dir, slices.Concat(b.env, []string{"TF_DATA_DIR=" + filepath.Join(dir, "data")})
 			_ = c.Run()
 		}
 	}()
