@@ -425,10 +425,18 @@ func (m *Manager) ServerStatus(ctx context.Context, scope Scope, known Handle) (
 	if err != nil {
 		return Server{}, err
 	}
-	return m.serverAmong(ctx, scope, found)
+	s, err := m.serverAmong(ctx, scope, found)
+	if err != nil || s.External || s.Status != StatusRunning {
+		return s, err
+	}
+	if s.Endpoint, err = m.endpoint(ctx, found[0]); ClassOf(err) == ClassNotFound {
+		return s, nil // it went just now
+	}
+	return s, err
 }
 
-// serverAmong picks the cluster's server out of a sorted list.
+// serverAmong picks the cluster's server out of a sorted list. Its address is
+// there if the list tells it.
 func (m *Manager) serverAmong(ctx context.Context, scope Scope, found []Member) (Server, error) {
 	if len(found) == 0 {
 		s, err := m.getSecret(ctx, scope)
@@ -440,15 +448,7 @@ func (m *Manager) serverAmong(ctx context.Context, scope Scope, found []Member) 
 		}
 		return Server{Observation: Observation{Status: StatusStopped, Reason: "there is no server"}}, nil
 	}
-	c := found[0]
-	if !c.alive() {
-		return serverOf(c, c.Endpoints[PortMain]), nil
-	}
-	e, err := m.endpoint(ctx, c)
-	if err != nil && ClassOf(err) != ClassNotFound {
-		return Server{}, err
-	}
-	return serverOf(c, e), nil
+	return serverOf(found[0], found[0].Endpoints[PortMain]), nil
 }
 
 // ServerEndpoint is where the cluster's server is reached.

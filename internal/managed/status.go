@@ -259,6 +259,11 @@ func (m *Manager) cluster(ctx context.Context, scope Scope, members []Member) (C
 	if c.Server, err = m.serverAmong(ctx, scope, servers); err != nil {
 		return c, err
 	}
+	if len(servers) > 0 && c.Server.Status == StatusRunning {
+		if c.Server.Endpoint, err = m.endpoint(ctx, servers[0]); err != nil && ClassOf(err) != ClassNotFound {
+			return c, err
+		}
+	}
 	c.Owner, c.Framework = c.Server.Owner, c.Server.Framework
 	for _, p := range pools {
 		slices.SortFunc(p.Members, func(a, b Member) int { return newest(b, a) })
