@@ -1,6 +1,8 @@
 // Copyright (c) The dockerparallel authors
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build unix
+
 package command_test
 
 import (
@@ -32,8 +34,9 @@ const selfVariable = "COMMAND_TEST_IS_THE_PROGRAM"
 func TestMain(m *testing.M) {
 	if os.Getenv(selfVariable) != "" {
 		ctx, stop := signal.NotifyContext(context.Background(), os.Interrupt, syscall.SIGTERM)
-		defer stop()
-		os.Exit(command.App{}.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr))
+		code := command.App{}.Run(ctx, os.Args[1:], os.Stdin, os.Stdout, os.Stderr)
+		stop()
+		os.Exit(code)
 	}
 	os.Exit(m.Run())
 }
@@ -103,10 +106,16 @@ func (w *world) server(owner, namespace, cluster, password string) managed.Serve
 	return s
 }
 
-func (w *world) pool(owner, namespace, cluster, pool string, workers, maxWorkers int) []managed.Handle {
+// pool of a cluster in the namespace "default".
+func (w *world) pool(owner, cluster, pool string, workers, maxWorkers int) []managed.Handle {
+	w.t.Helper()
+	return w.poolOf(w.program("sleep"), owner, cluster, pool, workers, maxWorkers)
+}
+
+func (w *world) poolOf(worker managed.Template, owner, cluster, pool string, workers, maxWorkers int) []managed.Handle {
 	w.t.Helper()
 	m := w.manager(owner)
-	scope := managed.Scope{Namespace: namespace, Cluster: cluster}
+	scope := managed.Scope{Namespace: "default", Cluster: cluster}
 	server, err := m.ConnectServer(w.t.Context(), scope, "")
 	if err != nil {
 		w.t.Fatal(err)
@@ -117,7 +126,7 @@ func (w *world) pool(owner, namespace, cluster, pool string, workers, maxWorkers
 	}
 	scope.Pool = pool
 	r, err := m.SetWorkerNumber(w.t.Context(), managed.PoolRequest{
-		Scope: scope, Framework: fw, Server: server, Worker: w.program("sleep"), MaxWorkers: maxWorkers,
+		Scope: scope, Framework: fw, Server: server, Worker: worker, MaxWorkers: maxWorkers,
 		Workers: workers, MinWorkers: workers, WaitFor: managed.WaitForRunning, OnExit: managed.OnExitReplace,
 		ScaleIn: managed.ScaleIn("newest"), Gang: managed.GangSoft, Create: true, OnExisting: managed.OnExistingError,
 		Update: managed.UpdatePolicy{Strategy: managed.StrategyRolling, MaxUnavailable: 1},

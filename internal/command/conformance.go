@@ -114,7 +114,7 @@ func (c *conformance) run(ctx context.Context, s streams, _ string) error {
 	fmt.Fprintf(s.out, "\n%d passed, %d failed, %d skipped\n", outcome.Passed, outcome.Failed, outcome.Skipped)
 	switch {
 	case outcome.Failed > 0:
-		return fmt.Errorf("%s does not conform: %d cases failed", c.backend.describe(), outcome.Failed)
+		return fmt.Errorf("%s does not conform: %s failed", c.backend.describe(), plural(outcome.Failed, "case"))
 	case ctx.Err() != nil:
 		return errors.New("the suite was not finished")
 	case outcome.Passed == 0:

@@ -1,6 +1,8 @@
 // Copyright (c) The dockerparallel authors
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build unix
+
 package command_test
 
 import (

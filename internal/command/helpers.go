@@ -33,13 +33,14 @@ func servePortCommand() command {
 				fmt.Fprintf(s.out, "listening at %s\n", l.Addr())
 				for {
 					c, err := l.Accept()
-					if ctx.Err() != nil {
-						return nil
-					}
-					if err != nil {
+					switch {
+					case err == nil:
+						c.Close()
+					case ctx.Err() != nil:
+						return nil //nolint:nilerr // we were stopped, which closes the listener
+					default:
 						return fmt.Errorf("accepting connections: %w", err)
 					}
-					c.Close()
 				}
 			}
 		},

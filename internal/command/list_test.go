@@ -1,6 +1,8 @@
 // Copyright (c) The dockerparallel authors
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build unix
+
 package command_test
 
 import (
@@ -55,9 +57,9 @@ func TestListNothing(t *testing.T) {
 func TestList(t *testing.T) {
 	w := newWorld(t)
 	w.server("alice", "default", "sim", "")
-	w.pool("alice", "default", "sim", "main", 2, 2)
-	dead := w.pool("alice", "default", "sim", "batch", 1, 1)
-	w.pool("bob", "default", "sim", "extra", 1, 1)
+	w.pool("alice", "sim", "main", 2, 2)
+	dead := w.pool("alice", "sim", "batch", 1, 1)
+	w.pool("bob", "sim", "extra", 1, 1)
 	w.server("", "lab", "empty", "")
 	gone := w.server("carol", "lab", "gone", "")
 	w.killOutside(dead[0])

@@ -250,15 +250,15 @@ func (w *sweep) oldPlaces(all managed.Leftovers, now time.Time) func(place) bool
 }
 
 // remaining lists again, until nothing is left or it takes too long: to a
-// backend it is enough to have accepted a stop.
+// backend it is enough to have accepted a stop. After a Ctrl-C it looks once.
 func (w *sweep) remaining(ctx context.Context, m *managed.Manager, begun time.Time) (chosen, error) {
-	// After a Ctrl-C people want to know what is left, and soon.
-	ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle+m.Properties().VisibilityLag)
-	defer cancel()
+	limit := time.Now().Add(settle + m.Properties().VisibilityLag)
 	interval := m.Properties().PollInterval
 	for {
-		left, err := w.choose(ctx, m, begun)
-		if err != nil || len(left.Members) == 0 {
+		look, cancel := context.WithTimeout(context.WithoutCancel(ctx), settle)
+		left, err := w.choose(look, m, begun)
+		cancel()
+		if err != nil || len(left.Members) == 0 || time.Now().After(limit) {
 			return left, err
 		}
 		timer := time.NewTimer(interval)

@@ -1,6 +1,8 @@
 // Copyright (c) The dockerparallel authors
 // SPDX-License-Identifier: MPL-2.0
 
+//go:build unix
+
 package command_test
 
 import (
@@ -41,7 +43,7 @@ func (w *world) left() string {
 func TestSweepAsks(t *testing.T) {
 	w := newWorld(t)
 	w.server("alice", "default", "sim", "")
-	w.pool("alice", "default", "sim", "main", 2, 1)
+	w.pool("alice", "sim", "main", 2, 1)
 	before := w.left()
 
 	golden(t, "sweep", w.run("sweep", "--owner", "alice", "--dry-run").want(t, 0).out)
@@ -68,7 +70,7 @@ func TestSweepAsks(t *testing.T) {
 func TestSweepSelects(t *testing.T) {
 	w := newWorld(t)
 	w.server("alice", "default", "one", "")
-	w.pool("bob", "default", "one", "guest", 1, 1)
+	w.pool("bob", "one", "guest", 1, 1)
 	w.server("alice", "default", "two", "")
 	w.server("alice", "lab", "one", "")
 
@@ -135,5 +137,26 @@ func TestSweepInterruptedAtTheQuestion(t *testing.T) {
 	}
 	if got := w.left(); got != before {
 		t.Errorf("left %s", got)
+	}
+}
+
+// A Ctrl-C ends a sweep that is at work; what is left is told, and found by
+// the next one.
+func TestSweepInterruptedAtWork(t *testing.T) {
+	w := newWorld(t)
+	w.server("alice", "default", "sim", "")
+	w.poolOf(managed.Template{Command: []string{"sh", "-c", "trap '' TERM; while :; do sleep 0.1; done"}, StopGrace: 3 * time.Second},
+		"alice", "sim", "stubborn", 1, 1)
+	ctx, cancel := context.WithTimeout(t.Context(), 500*time.Millisecond)
+	defer cancel()
+	begun := time.Now()
+	run(ctx, command.App{}, "", "sweep", "--owner", "alice", "--yes", "--process-root", w.root).want(t, 1).
+		says(t, "Interrupted: ", "run the same command again", "sim/secret.json")
+	if d := time.Since(begun); d > 2500*time.Millisecond {
+		t.Errorf("it took %v to listen", d)
+	}
+	w.run("sweep", "--owner", "alice", "--yes").want(t, 0)
+	if left := w.left(); left != "" {
+		t.Errorf("left: %s", left)
 	}
 }

@@ -59,6 +59,16 @@ func (h *host) shown(short string, config attrs) map[string]any {
 	return m
 }
 
+// handle of a cluster's server.
+func (r *res) handle() managed.Handle {
+	r.h.t.Helper()
+	h, ok := r.get("server_handle").(string)
+	if !ok {
+		r.h.t.Fatalf("there is no server: %s", r.state)
+	}
+	return managed.Handle(h)
+}
+
 // wantValues compares some of the values of an object.
 func wantValues(t *testing.T, got any, want map[string]any) {
 	t.Helper()
@@ -78,8 +88,8 @@ func wantValues(t *testing.T, got any, want map[string]any) {
 }
 
 func TestDataSourceSchemasAreValid(t *testing.T) {
-	for _, make := range dataSources() {
-		d := make()
+	for _, construct := range dataSources() {
+		d := construct()
 		var resp datasource.SchemaResponse
 		d.Schema(t.Context(), datasource.SchemaRequest{}, &resp)
 		if diags := resp.Schema.ValidateImplementation(t.Context()); diags.HasError() {
@@ -119,7 +129,7 @@ func TestClusterDataSource(t *testing.T) {
 		t.Errorf("started_at is %v", got["started_at"])
 	}
 
-	if err := b.Stop(managed.Handle(c.get("server_handle").(string)), 3); err != nil {
+	if err := b.Stop(c.handle(), 3); err != nil {
 		t.Fatal(err)
 	}
 	wantValues(t, h.shown("cluster", attrs{"name": "sim"}), map[string]any{

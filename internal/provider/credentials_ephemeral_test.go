@@ -13,10 +13,11 @@ import (
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed/managedtest"
 )
 
-// open opens an ephemeral resource; the values are nil if there are errors.
-func (h *host) open(short string, config attrs) (any, []*tfprotov6.Diagnostic) {
+// credentials opens the ephemeral resource; the values are nil if there are
+// errors.
+func (h *host) credentials(config attrs) (any, []*tfprotov6.Diagnostic) {
 	h.t.Helper()
-	name := "dockerparallel_" + short
+	const name = "dockerparallel_credentials"
 	typ := h.schemas.EphemeralResourceSchemas[name].ValueType()
 	c := dynamic(h.t, value(h.t, typ, config))
 	checked, err := h.server.ValidateEphemeralResourceConfig(h.t.Context(), &tfprotov6.ValidateEphemeralResourceConfigRequest{TypeName: name, Config: c})
@@ -44,8 +45,8 @@ func (h *host) open(short string, config attrs) (any, []*tfprotov6.Diagnostic) {
 }
 
 func TestEphemeralSchemasAreValid(t *testing.T) {
-	for _, make := range ephemeralResources() {
-		e := make()
+	for _, construct := range ephemeralResources() {
+		e := construct()
 		var resp ephemeral.SchemaResponse
 		e.Schema(t.Context(), ephemeral.SchemaRequest{}, &resp)
 		if diags := resp.Schema.ValidateImplementation(t.Context()); diags.HasError() {
@@ -63,7 +64,7 @@ func TestCredentials(t *testing.T) {
 	b := newMemory()
 	h := memoryHost(t, b)
 
-	got, diags := h.open("credentials", attrs{"cluster_id": "sim"})
+	got, diags := h.credentials(attrs{"cluster_id": "sim"})
 	noErrors(t, diags)
 	wantWarning(t, diags, "cluster_id", "Cluster Not Running", `no cluster "sim"`)
 	wantValues(t, got, noCredentials())
@@ -72,7 +73,7 @@ func TestCredentials(t *testing.T) {
 	c.to(clusterConfig(attrs{"framework": "custom", "password_wo": "pass word", "password_wo_version": 1}))
 	for _, id := range []any{"sim", c.get("id")} {
 		lists, secrets := b.Count(managedtest.VerbList), b.Count(managedtest.VerbGetSecret)
-		got, diags = h.open("credentials", attrs{"cluster_id": id})
+		got, diags = h.credentials(attrs{"cluster_id": id})
 		if len(diags) > 0 {
 			t.Errorf("opening says %s", show(diags))
 		}
@@ -86,10 +87,10 @@ func TestCredentials(t *testing.T) {
 	}
 
 	// A server that has died must not block a destroy.
-	if err := b.Stop(managed.Handle(c.get("server_handle").(string)), 1); err != nil {
+	if err := b.Stop(c.handle(), 1); err != nil {
 		t.Fatal(err)
 	}
-	got, diags = h.open("credentials", attrs{"cluster_id": c.get("id")})
+	got, diags = h.credentials(attrs{"cluster_id": c.get("id")})
 	noErrors(t, diags)
 	wantWarning(t, diags, "cluster_id", "Cluster Not Running")
 	wantValues(t, got, noCredentials())
@@ -98,14 +99,14 @@ func TestCredentials(t *testing.T) {
 func TestCredentialsErrors(t *testing.T) {
 	b := newMemory()
 	h := memoryHost(t, b)
-	_, diags := h.open("credentials", attrs{"cluster_id": ""})
+	_, diags := h.credentials(attrs{"cluster_id": ""})
 	wantError(t, diags, "cluster_id")
 
 	c := h.resource("cluster")
 	c.to(clusterConfig(nil))
 	for _, verb := range []managedtest.Verb{managedtest.VerbList, managedtest.VerbGetSecret} {
 		b.SetFaults(managedtest.Fault{Verb: verb, Kind: managedtest.Fail, Class: managed.ClassPermission})
-		_, diags = h.open("credentials", attrs{"cluster_id": "sim"})
+		_, diags = h.credentials(attrs{"cluster_id": "sim"})
 		wantError(t, diags, "", "Unable to Read Credentials", "was made to fail")
 	}
 }
@@ -114,7 +115,7 @@ func TestCredentialsErrors(t *testing.T) {
 func TestCredentialsOfUnknownProvider(t *testing.T) {
 	h := newHost(t, NewWithBackend("test", newMemory())())
 	h.configure(attrs{"namespace": unknown{}})
-	got, diags := h.open("credentials", attrs{"cluster_id": "sim"})
+	got, diags := h.credentials(attrs{"cluster_id": "sim"})
 	noErrors(t, diags)
 	wantWarning(t, diags, "", "Not Known Yet")
 	wantValues(t, got, noCredentials())

@@ -39,7 +39,7 @@ func TestWorkersDataSource(t *testing.T) {
 	})
 
 	// One pool; and a server that has gone leaves workers of no use.
-	if err := b.Stop(managed.Handle(c.get("server_handle").(string)), 1); err != nil {
+	if err := b.Stop(c.handle(), 1); err != nil {
 		t.Fatal(err)
 	}
 	got = h.shown("workers", attrs{"cluster_id": "sim", "pool": "main"})
