@@ -255,8 +255,8 @@ func (op *poolOp) launch(ctx context.Context, workers int) {
 	for i, run := range runs {
 		g.Go(func() error {
 			a := &answers[i]
-			if context.Cause(ctx) != nil {
-				return nil // the cause is in the answer that it came from, or the caller's
+			if !goingOn(ctx) {
+				return nil // another answer has the cause, or the caller knows it
 			}
 			a.handles, a.err = m.backend.Run(ctx, run)
 			a.handles = unique(a.handles)
@@ -284,6 +284,8 @@ func (op *poolOp) launch(ctx context.Context, workers int) {
 		}
 	}
 }
+
+func goingOn(ctx context.Context) bool { return ctx.Err() == nil }
 
 // group is a number of containers of one size.
 type group struct{ size, count int }

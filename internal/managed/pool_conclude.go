@@ -35,7 +35,7 @@ func (op *poolOp) conclude(ctx context.Context) (PoolResult, error) {
 			Detail:  fmt.Sprintf("%d containers that the plan wanted to keep are not alive any more: %v. The next plan replaces them.", len(op.plan.lost), firstHandles(op.plan.lost)),
 		})
 	}
-	err = op.judge(end, &res, achieved, errors.Is(ctx.Err(), context.Canceled))
+	err = op.judge(end, &res, achieved, ctx.Err())
 	res.Notices = op.notices
 	return res, err
 }
@@ -181,8 +181,8 @@ func perWorker(members []Member) []Handle {
 }
 
 // judge is the one place that decides what a shortfall means.
-// Interrupted is true if the caller gave up before the end.
-func (op *poolOp) judge(ctx context.Context, res *PoolResult, achieved int, interrupted bool) error {
+// Ended is the error of the caller's context, nil if there was time enough.
+func (op *poolOp) judge(ctx context.Context, res *PoolResult, achieved int, ended error) error {
 	req := &op.req
 	leftover := errors.Join(op.leftover...)
 	if achieved >= req.Workers-op.lostWorkers() {
@@ -191,6 +191,13 @@ func (op *poolOp) judge(ctx context.Context, res *PoolResult, achieved int, inte
 	short := &ShortfallError{
 		Scope: req.Scope, Wanted: req.Workers, Min: req.MinWorkers, Achieved: achieved,
 		Registered: req.WaitFor == WaitForRegistered, Failures: op.failures, Causes: slices.Concat(op.causes, op.leftover),
+	}
+	interrupted := errors.Is(ended, context.Canceled)
+	switch {
+	case interrupted:
+		short.Causes = append(short.Causes, Errorf(ClassCanceled, "", "the operation was interrupted"))
+	case ended != nil:
+		short.Causes = append(short.Causes, Errorf(ClassDeadline, "", "the time for the operation was over"))
 	}
 	switch {
 	case achieved >= req.MinWorkers && !interrupted && leftover == nil:

@@ -62,7 +62,7 @@ func findProvider() (string, error) {
 }
 
 // built is the one program of this test process.
-var built program
+var built program //nolint:gochecknoglobals // a test process builds once, whichever test asks first
 
 // program is built when it is first asked for.
 type program struct {

@@ -162,7 +162,7 @@ func TestProviderIsBuilt(t *testing.T) {
 func serveDocker(t *testing.T, status int) string {
 	t.Helper()
 	// Not t.TempDir: the path of a socket has to be short.
-	dir, err := os.MkdirTemp("", "dp")
+	dir, err := os.MkdirTemp("", "dp") //nolint:usetesting // see above
 	if err != nil {
 		t.Fatal(err)
 	}
