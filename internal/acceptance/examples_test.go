@@ -16,7 +16,7 @@ import (
 
 // Every example is applied, has an empty plan after it, and is destroyed.
 func TestAccExamples(t *testing.T) {
-	testenv.Need(t, testenv.Redis)
+	testenv.Need(t, testenv.Acceptance, testenv.Redis)
 	examples := filepath.Join("..", "..", "examples")
 	var files []string
 	must(t, filepath.WalkDir(examples, func(path string, d os.DirEntry, err error) error {
@@ -80,7 +80,7 @@ func removeImports(t *testing.T, dir string) {
 // The Redis example does its job, and a worker finishes what it does before
 // it leaves.
 func TestAccRedisExampleWorks(t *testing.T) {
-	testenv.Need(t, testenv.Redis)
+	testenv.Need(t, testenv.Acceptance, testenv.Redis)
 	t.Parallel()
 	w := newWorld(t)
 	must(t, os.CopyFS(w.dir, os.DirFS(filepath.Join("..", "..", "examples", "redis"))))

@@ -17,7 +17,7 @@ import (
 
 // The password, generated or given, is where it has to be and nowhere else.
 func TestAccPasswordIsNowhereElse(t *testing.T) {
-	testenv.Need(t, testenv.Redis)
+	testenv.Need(t, testenv.Acceptance, testenv.Redis)
 	for name, given := range map[string]string{"generated": "", "given": "correct'horse\"battery $staple"} {
 		t.Run(name, func(t *testing.T) {
 			w := newWorld(t)

@@ -39,7 +39,7 @@ type world struct {
 
 func newWorld(t *testing.T) *world {
 	t.Helper()
-	testenv.Need(t, testenv.Terraform, testenv.Provider)
+	testenv.Need(t, testenv.Acceptance, testenv.Terraform, testenv.Provider)
 	dir := t.TempDir()
 	w := &world{
 		t: t, id: filepath.Base(filepath.Dir(dir)) + filepath.Base(dir) + strconv.FormatInt(time.Now().UnixNano(), 36),

@@ -31,6 +31,8 @@ const (
 	Docker
 	// Provider is the provider's program; ProviderBinary gives its path.
 	Provider
+	// Acceptance is the wish to run slow tests with a real Terraform: TF_ACC.
+	Acceptance
 )
 
 // missing says why a part cannot be had, "" if it can. It does not judge
@@ -48,6 +50,10 @@ func (p Part) missing() string {
 	case Docker:
 		if err := pingDocker(); err != nil {
 			return "no Docker daemon answers: " + err.Error()
+		}
+	case Acceptance:
+		if os.Getenv("TF_ACC") == "" {
+			return "TF_ACC is not set (make test sets it)"
 		}
 	default:
 		return fmt.Sprintf("testenv does not know part %d", p)
