@@ -30,12 +30,20 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 	if m.Framework.IsNull() {
 		m.Framework = types.StringValue(frameworks.Names()[0])
 	}
-	fw, err := m.framework()
-	if m.Framework.IsUnknown() || err != nil || !m.ExternalServer.IsNull() {
+	if !m.ExternalServer.IsNull() {
 		return
 	}
 	in := input{m.Server}
-	if in.int("port").IsNull() && !m.Server.IsUnknown() && fw.Defaults(managed.RoleServer).Port == 0 {
+	fw, err := m.framework()
+	if m.Framework.IsUnknown() {
+		// Not known yet: what is wrong with the first is wrong with all, because
+		// it sets only what all of them set.
+		fw, err = frameworks.New(frameworks.Names()[0])
+	}
+	if err != nil {
+		return // a validator has said so
+	}
+	if !m.Framework.IsUnknown() && in.int("port").IsNull() && !m.Server.IsUnknown() && fw.Defaults(managed.RoleServer).Port == 0 {
 		resp.Diagnostics.AddAttributeError(attributePath("server", "port"), "Missing Server Port",
 			"The framework \""+fw.Name()+"\" has no usual port: set server.port to the one that the server listens on, or to 0 for any free one.")
 	}
@@ -148,7 +156,7 @@ func (r *clusterResource) check(m *managed.Manager, fw managed.Framework, plan *
 		}
 	}
 	spec.Ports = []managed.Port{port}
-	return checkRole(m, managed.RoleServer, in, spec)
+	return append(managed.CheckTemplate(fw, managed.RoleServer, server.Template), checkRole(m, managed.RoleServer, in, spec)...)
 }
 
 // predict sets what an apply will make of the computed attributes, as far as

@@ -113,12 +113,12 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 		op.failed(&resp.Diagnostics, err)
 		return
 	}
-	if diags, err := refreshCluster(ctx, m, &state); err != nil {
+	diags, err := refreshCluster(ctx, m, &state)
+	if err != nil {
 		op.failed(&resp.Diagnostics, err)
 		return
-	} else {
-		resp.Diagnostics.Append(diags...)
 	}
+	resp.Diagnostics.Append(diags...)
 	resp.Diagnostics.Append(resp.State.Set(ctx, &state)...)
 }
 

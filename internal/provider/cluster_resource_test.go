@@ -36,7 +36,7 @@ func TestClusterLifecycle(t *testing.T) {
 
 	c.to(clusterConfig(nil))
 	c.want("running", "status")
-	c.want("sim@"+c.get("launch").(string), "id")
+	c.want(fmt.Sprint("sim@", c.get("launch")), "id")
 	c.want(map[string]any{}, "exports")
 	if c.get("server_handle") == nil || c.get("private_ip") == nil || c.get("client", "url") == nil {
 		t.Errorf("the server has no handle, address or client: %s", c.state)
@@ -91,17 +91,17 @@ func TestClusterChangesRestartTheServer(t *testing.T) {
 	base := func() attrs { return attrs{"container": attrs{"command": []any{"serve"}}, "port": 6000} }
 	with := func(path string, v any) attrs {
 		s := base()
-		switch head, name, _ := strings.Cut(path, "."); {
-		case name == "":
+		head, name, nested := strings.Cut(path, ".")
+		if !nested {
 			s[head] = v
-		default:
-			inner, _ := s[head].(attrs)
-			if inner == nil {
-				inner = attrs{}
-			}
-			inner[name] = v
-			s[head] = inner
+			return attrs{"server": s}
 		}
+		inner, _ := s[head].(attrs)
+		if inner == nil {
+			inner = attrs{}
+		}
+		inner[name] = v
+		s[head] = inner
 		return attrs{"server": s}
 	}
 	for name, change := range map[string]attrs{
@@ -152,7 +152,7 @@ func TestClusterDeadServerHeals(t *testing.T) {
 			c := memoryHost(t, b).resource("cluster")
 			c.to(clusterConfig(nil))
 			id := c.get("id")
-			kill(b, managed.Handle(c.get("server_handle").(string)))
+			kill(b, managed.Handle(fmt.Sprint(c.get("server_handle"))))
 			noErrors(t, c.refresh())
 			c.want("stopped", "status")
 			c.want(id, "id")

@@ -128,8 +128,8 @@ func existsText(e *managed.ExistsError) (summary, detail string) {
 	for _, command := range importCommands(e) {
 		b.WriteString("  " + command + "\n")
 	}
-	b.WriteString("\nor by setting on_existing = \"adopt\" on the resource. If it is left over from an interrupted run of yours, give the ")
-	b.WriteString("provider an owner: with one, the " + noun + " is finished without asking.")
+	b.WriteString("\nor by setting on_existing = \"adopt\" on the resource. With an owner set on the provider, what an interrupted run of the ")
+	b.WriteString("same owner has left of a " + noun + " is finished without asking.")
 	return summary, b.String()
 }
 

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"math/big"
-	"os"
 	"slices"
 	"strings"
 	"testing"
@@ -24,14 +23,6 @@ import (
 // This file is a small Terraform: enough of its core to plan, apply, refresh
 // and import a resource over the plugin protocol, in-process, and to hold the
 // provider to the rules that core holds it to.
-
-func TestMain(m *testing.M) {
-	// What the machine says must not decide what the tests see.
-	for _, name := range []string{ownerVariable, workspaceVariable} {
-		_ = os.Unsetenv(name)
-	}
-	os.Exit(m.Run())
-}
 
 // attrs is a configuration as a person would write it. Values are nil,
 // strings, bools, ints, []any, attrs or unknown.
@@ -101,8 +92,7 @@ type res struct {
 	state    tftypes.Value
 	private  []byte
 	identity *tfprotov6.ResourceIdentityData
-	// lastPrivate is what the last plan planned for it.
-	ctx context.Context
+	ctx      context.Context
 }
 
 func (h *host) resource(short string) *res {
@@ -194,14 +184,12 @@ func (r *res) apply(config attrs, s step) []*tfprotov6.Diagnostic {
 }
 
 // to plans and applies a configuration without an error, and then wants an
-// empty plan. It returns the warnings.
-func (r *res) to(config attrs) []*tfprotov6.Diagnostic {
+// empty plan.
+func (r *res) to(config attrs) {
 	r.h.t.Helper()
-	diags := r.try(config)
-	noErrors(r.h.t, diags)
-	r.refresh()
+	noErrors(r.h.t, r.try(config))
+	noErrors(r.h.t, r.refresh())
 	r.wantNoChange(config)
-	return diags
 }
 
 // try plans and applies a configuration that may fail.

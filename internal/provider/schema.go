@@ -65,7 +65,7 @@ func containerAttribute(markdown string, more map[string]schema.Attribute) schem
 			MarkdownDescription: "Environment variables beside those that the provider and the framework set; a clash is an error. " +
 				"`$(NAME)` in a value stands for one of the provider's variables, those with the password included. The values are " +
 				"kept in Terraform's state and in the container's labels: put no secrets here. A change restarts the containers.",
-			Validators: []validator.Map{mapvalidator.NoNullValues(), mapvalidator.KeysAre(isEnvironmentName())},
+			Validators: []validator.Map{mapvalidator.NoNullValues()},
 		},
 	}
 	maps.Copy(attributes, more)

@@ -21,8 +21,8 @@ func TestSchemasAreValid(t *testing.T) {
 	if diags := ps.Schema.ValidateImplementation(ctx); diags.HasError() {
 		t.Error(diags)
 	}
-	for _, make := range p.Resources(ctx) {
-		r := make()
+	for _, construct := range p.Resources(ctx) {
+		r := construct()
 		var meta resource.MetadataResponse
 		r.Metadata(ctx, resource.MetadataRequest{ProviderTypeName: "dockerparallel"}, &meta)
 		var rs resource.SchemaResponse

@@ -94,19 +94,6 @@ func isLabelKey() validator.String {
 	}}
 }
 
-// isEnvironmentName refuses what cannot be a variable, or is reserved.
-func isEnvironmentName() validator.String {
-	return stringCheck{"the name of an environment variable, not one that begins with " + managed.EnvPrefix, func(s string) string {
-		switch {
-		case s == "" || strings.ContainsAny(s, "=\x00"):
-			return fmt.Sprintf("%q cannot be the name of an environment variable: it may not be empty and may not contain \"=\".", s)
-		case strings.HasPrefix(s, managed.EnvPrefix):
-			return fmt.Sprintf("The variable %s begins with %s: those variables are set by the provider. Choose another name; their values can be used in a value as $(NAME).", s, managed.EnvPrefix)
-		}
-		return ""
-	}}
-}
-
 func isFolder() validator.String {
 	return stringCheck{"a folder", func(s string) string {
 		switch {

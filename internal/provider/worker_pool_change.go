@@ -121,7 +121,6 @@ func (r *poolResource) importPool(ctx context.Context, op operation, m *managed.
 	st := nullState(ctx, poolSchema())
 	var state poolModel
 	resp.Diagnostics.Append(st.Get(ctx, &state)...)
-	state.ClusterID = types.StringValue(scope.Cluster + "@" + newest.Launch)
 	state.Name, state.Namespace = types.StringValue(scope.Pool), types.StringValue(scope.Namespace)
 	state.GangStyle, state.WaitFor = types.StringValue(string(managed.GangSoft)), types.StringValue(string(managed.WaitForRunning))
 	state.ScaleIn, state.OnExit = types.StringValue(string(managed.ScaleInNewest)), types.StringValue(string(managed.OnExitReplace))
@@ -135,8 +134,10 @@ func (r *poolResource) importPool(ctx context.Context, op operation, m *managed.
 		e.SpecHash = newest.SpecHash
 		state.Effective = e.poolObject()
 	}
-	if !state.Server.IsNull() {
-		state.ClusterID = types.StringValue(scope.Cluster) // the launch is the pool's own
+	if state.Server.IsNull() {
+		// Else the workers' launch is the pool's own, and the cluster's id is as
+		// it was written.
+		state.ClusterID = types.StringValue(scope.Cluster + "@" + newest.Launch)
 	}
 	mem := poolMemory{Launch: newest.Launch, Framework: newest.Framework}
 	view, err := m.PoolStatus(ctx, state.query(mem))

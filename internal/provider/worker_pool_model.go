@@ -92,7 +92,7 @@ func (m *poolModel) input() input {
 // users write, but for the count, which is seen, and what is write-only.
 func poolRecordNames() []string {
 	return []string{
-		"container", "hardware", "process", "server", "framework", "min_worker_count", "gang_style", "wait_for", "scale_in", "on_exit",
+		"cluster_id", "container", "hardware", "process", "server", "framework", "min_worker_count", "gang_style", "wait_for", "scale_in", "on_exit",
 		"update", "stop_grace_period", "keep_failed", "labels", "timeouts",
 	}
 }
@@ -100,7 +100,7 @@ func poolRecordNames() []string {
 // record of the configuration, for import.
 func (m *poolModel) record(ctx context.Context, e effective) (managed.Record, error) {
 	spec, err := encodeAttributes(ctx, map[string]attr.Value{
-		"container": m.Container, "hardware": m.Hardware, "process": m.Process, "server": m.Server, "framework": m.Framework,
+		"cluster_id": m.ClusterID, "container": m.Container, "hardware": m.Hardware, "process": m.Process, "server": m.Server, "framework": m.Framework,
 		"min_worker_count": m.MinWorkerCount, "gang_style": m.GangStyle, "wait_for": m.WaitFor, "scale_in": m.ScaleIn, "on_exit": m.OnExit,
 		"update": m.Update, "stop_grace_period": m.StopGracePeriod, "keep_failed": m.KeepFailed, "labels": m.Labels, "timeouts": m.Timeouts,
 	})
@@ -285,12 +285,14 @@ func (mem *poolMemory) setStarted(slots []managed.Handle, started map[managed.Ha
 	}
 }
 
-// started is the reverse of setStarted.
+// started is the reverse of setStarted. Of workers that started in the same
+// second, those in later slots count as younger: that is the order in which
+// they were added, and how people expect a list to shrink.
 func (mem poolMemory) started(slots []managed.Handle) map[managed.Handle]time.Time {
 	times := make(map[managed.Handle]time.Time, len(slots))
 	for i, h := range slots {
-		if h != "" && i < len(mem.Offsets) && mem.Offsets[i] >= 0 {
-			times[h] = time.Unix(mem.Base+mem.Offsets[i], 0)
+		if h != "" && times[h].IsZero() && i < len(mem.Offsets) && mem.Offsets[i] >= 0 {
+			times[h] = time.Unix(mem.Base+mem.Offsets[i], int64(i))
 		}
 	}
 	return times
