@@ -85,7 +85,7 @@ func (m *Manager) empty(ctx context.Context, req CleanupRequest, sel Selector, k
 		if first {
 			// Handles that a list does not show may exist all the same.
 			handles = append(handles, req.Known...)
-			if s, err := m.getSecret(ctx, req.Scope); err != nil {
+			if s, err := m.getSecret(ctx, req.Scope); err != nil && ClassOf(err) != ClassInvalid { // a damaged one goes, too
 				return err
 			} else if s != nil && req.Scope.Pool == "" {
 				handles = append(handles, s.Handle)

@@ -59,23 +59,30 @@ func (e *FailedError) Error() string {
 	return fmt.Sprintf("the %s of cluster %q ended instead of working: %s", e.Failure.Role, e.Scope.Cluster, e.Failure)
 }
 
-func (m *Manager) failure(ctx context.Context, role Role, h Handle, workers int, o Observation) Failure {
+// failure describes a container that ended. What it printed may show the
+// password, and a message must not: that is what hush hides.
+func (m *Manager) failure(ctx context.Context, role Role, h Handle, workers int, o Observation, hush Secret) Failure {
 	ctx, cancel := m.detached(ctx)
 	defer cancel()
 	f := Failure{Handle: h, Role: role, Workers: workers, Reason: o.Reason, ExitCode: o.ExitCode, Log: m.tail(ctx, h, logLines)}
+	if hush != "" {
+		for i := range f.Log {
+			f.Log[i] = strings.ReplaceAll(f.Log[i], hush.Reveal(), hidden)
+		}
+	}
 	if !o.Known {
 		f.Reason = "it has disappeared"
 	}
 	return f
 }
 
-func (m *Manager) failed(ctx context.Context, scope Scope, role Role, h Handle, o Observation) error {
-	return &FailedError{Scope: scope, Failure: m.failure(ctx, role, h, 0, o)}
+func (m *Manager) failed(ctx context.Context, scope Scope, h Handle, o Observation, hush Secret) error {
+	return &FailedError{Scope: scope, Failure: m.failure(ctx, RoleServer, h, 0, o, hush)}
 }
 
 // notReady says that a server runs but did not answer in time.
-func (m *Manager) notReady(ctx context.Context, scope Scope, h Handle, probe, cause error) error {
-	f := m.failure(ctx, RoleServer, h, 0, Observation{Known: true, Reason: "it runs but did not answer in time"})
+func (m *Manager) notReady(ctx context.Context, scope Scope, h Handle, hush Secret, probe, cause error) error {
+	f := m.failure(ctx, RoleServer, h, 0, Observation{Known: true, Reason: "it runs but did not answer in time"}, hush)
 	if errors.Is(cause, context.Canceled) {
 		f.Reason = "it did not answer yet when the operation was interrupted"
 	}
@@ -180,17 +187,38 @@ func (e *ShortfallError) counts() string {
 	return s
 }
 
-func (e *ShortfallError) details() string {
+func (e *ShortfallError) details() string { return details(e.Causes, e.Failures) }
+
+// details has a line for each cause and for the first failures.
+func details(causes []error, failures []Failure) string {
 	var b strings.Builder
-	for _, err := range e.Causes {
+	for _, err := range causes {
 		fmt.Fprintf(&b, "\n%v", err)
 	}
-	for i, f := range e.Failures {
+	for i, f := range failures {
 		if i == shownFailures {
-			fmt.Fprintf(&b, "\nand %d more", len(e.Failures)-i)
+			fmt.Fprintf(&b, "\nand %d more", len(failures)-i)
 			break
 		}
 		fmt.Fprintf(&b, "\n%s", f)
 	}
 	return b.String()
 }
+
+// UpdateError says that an update stopped before its end, although as many
+// workers run as were wanted: some are of the old spec.
+type UpdateError struct {
+	Scope    Scope
+	Wanted   int
+	Outdated int
+	Failures []Failure
+	Causes   []error
+}
+
+func (e *UpdateError) Error() string {
+	return fmt.Sprintf("worker pool %q of cluster %q: %d of %d workers still run the old specification, because the new ones did not come up; they go on working%s",
+		e.Scope.Pool, e.Scope.Cluster, e.Outdated, e.Wanted, details(e.Causes, e.Failures))
+}
+
+// Unwrap gives the backend's errors, so that classes and attributes are found.
+func (e *UpdateError) Unwrap() []error { return e.Causes }

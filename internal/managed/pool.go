@@ -138,7 +138,8 @@ func (c PoolCounts) achieved(w WaitFor) int {
 // scales and updates. Whatever happens, the result tells the truth.
 //
 // Errors: [ExistsError] if Create finds what it may not take;
-// [ShortfallError] if fewer than MinWorkers are there in the end.
+// [ShortfallError] if fewer than MinWorkers are there in the end;
+// [UpdateError] if enough are, but some still of the old spec.
 func (m *Manager) SetWorkerNumber(ctx context.Context, req PoolRequest) (PoolResult, error) {
 	if err := checkScope(req.Scope); err != nil {
 		return PoolResult{}, err

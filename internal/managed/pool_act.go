@@ -24,11 +24,17 @@ var errStopRoll = errors.New("the new workers do not come up")
 // preflight lets the backend refuse what would be started, before anything
 // that runs is touched.
 func (op *poolOp) preflight(ctx context.Context) error {
-	if op.plan.launch == 0 || op.m.can.Preflighter == nil {
+	if op.plan.launch == 0 {
 		return nil
 	}
 	size := packs(op.plan.launch, op.req.MaxWorkers)[0]
 	run := op.request(size, 1)
+	if err := op.m.checkLabels(run.Spec.Labels); err != nil {
+		return err
+	}
+	if op.m.can.Preflighter == nil {
+		return nil
+	}
 	replaces := handlesOf(slices.Concat(op.plan.stale, op.plan.retire, op.plan.victims, op.plan.dead))
 	return wrap(op.m.can.Preflighter.Preflight(ctx, run, replaces), "checking the workers of pool "+op.req.Scope.Pool)
 }
@@ -70,7 +76,7 @@ func (op *poolOp) clear(ctx context.Context) error {
 	var shown []Failure
 	for _, c := range p.dead {
 		if c.Launch == op.req.Server.Launch && len(shown) < shownFailures {
-			shown = append(shown, op.m.failure(ctx, RoleWorker, c.Handle, c.Workers, c.Observation))
+			shown = append(shown, op.m.failure(ctx, RoleWorker, c.Handle, c.Workers, c.Observation, op.req.Server.Password))
 		}
 		if op.req.KeepFailed && (c.ExitCode == nil || *c.ExitCode != 0) {
 			kept++
@@ -232,12 +238,6 @@ func (op *poolOp) launch(ctx context.Context, workers int) {
 	for _, group := range groups(packs(workers, op.req.MaxWorkers)) {
 		for n := group.count; n > 0; n -= m.props.BatchSize {
 			run := op.request(group.size, min(n, m.props.BatchSize))
-			if len(runs) == 0 {
-				if err := m.checkLabels(run.Spec.Labels); err != nil {
-					op.causes = append(op.causes, err)
-					return
-				}
-			}
 			op.tokens[run.Token] = true
 			runs = append(runs, run)
 		}
@@ -405,7 +405,7 @@ func (op *poolOp) markEnded(ctx context.Context, c Member, o Observation) bool {
 	op.ended[c.Handle] = true
 	f := Failure{Handle: c.Handle, Role: RoleWorker, Workers: c.Workers, Reason: o.Reason, ExitCode: o.ExitCode}
 	if len(op.failures) < shownFailures {
-		f = op.m.failure(ctx, RoleWorker, c.Handle, c.Workers, o)
+		f = op.m.failure(ctx, RoleWorker, c.Handle, c.Workers, o, op.req.Server.Password)
 	}
 	op.failures = append(op.failures, f)
 	return true

@@ -21,6 +21,7 @@ func (op *poolOp) conclude(ctx context.Context) (PoolResult, error) {
 		op.causes = append(op.causes, err)
 	}
 	res.Touched = true
+	op.removeEnded(end)
 	achieved := res.achieved(op.req.WaitFor)
 	if op.req.WaitFor == WaitForRegistered && achieved > 0 {
 		n, err := op.awaitRegistered(ctx, achieved)
@@ -129,6 +130,21 @@ func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
 	return res, err
 }
 
+// removeEnded removes what this operation started and has stopped: it has been
+// reported, and would otherwise wait for the next operation.
+func (op *poolOp) removeEnded(ctx context.Context) {
+	if op.req.KeepFailed {
+		return
+	}
+	var gone []Member
+	for _, c := range op.watched {
+		if op.ended[c.Handle] {
+			gone = append(gone, c.Member)
+		}
+	}
+	_ = op.stop(ctx, gone) // noted as a leftover
+}
+
 // unseen adds what this operation started so lately that the backend need not
 // show it yet.
 func (op *poolOp) unseen(world []Member) []Member {
@@ -186,7 +202,10 @@ func (op *poolOp) judge(ctx context.Context, res *PoolResult, achieved int, ende
 	req := &op.req
 	leftover := errors.Join(op.leftover...)
 	if achieved >= req.Workers-op.lostWorkers() {
-		return leftover
+		if res.Outdated == 0 || len(op.plan.retire) == 0 {
+			return leftover // what it did not mean to replace is no failure
+		}
+		return &UpdateError{Scope: req.Scope, Wanted: req.Workers, Outdated: res.Outdated, Failures: op.failures, Causes: slices.Concat(op.causes, op.leftover)}
 	}
 	short := &ShortfallError{
 		Scope: req.Scope, Wanted: req.Workers, Min: req.MinWorkers, Achieved: achieved,

@@ -143,7 +143,7 @@ func (m *Manager) adoptServer(ctx context.Context, req ServerRequest, found []Me
 	}
 	want := req.Server.Hash()
 	for _, c := range found {
-		if !c.alive() || c.SpecHash != want || c.Launch != secret.Launch {
+		if !c.alive() || c.SpecHash != want || c.Launch != secret.Launch || secret.Framework != req.Framework.Name() {
 			continue
 		}
 		m.opts.Log.InfoContext(ctx, "taking over the server that is there", "cluster", req.Scope.Cluster, "handle", c.Handle)
@@ -310,7 +310,7 @@ func (m *Manager) awaitServer(ctx context.Context, req ServerRequest, c Member, 
 		o := m.timely(seen[c.Handle], time.Now())
 		switch {
 		case !o.Known && time.Since(started) > m.props.VisibilityLag, o.Known && o.Status == StatusStopped:
-			return Server{}, m.failed(ctx, req.Scope, RoleServer, c.Handle, o)
+			return Server{}, m.failed(ctx, req.Scope, c.Handle, o, password)
 		case o.Known && o.Status == StatusRunning:
 			c.Observation = o
 			e, err := m.endpoint(ctx, c)
@@ -326,7 +326,7 @@ func (m *Manager) awaitServer(ctx context.Context, req ServerRequest, c Member, 
 			}
 		}
 		if err := p.wait(ctx); err != nil {
-			return Server{}, m.notReady(ctx, req.Scope, c.Handle, lastProbe, err)
+			return Server{}, m.notReady(ctx, req.Scope, c.Handle, password, lastProbe, err)
 		}
 	}
 }

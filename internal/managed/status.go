@@ -17,6 +17,8 @@ type PoolQuery struct {
 	Scope Scope
 	// Slots as the caller remembers them; nil if it remembers none.
 	Slots []Handle
+	// Others that the caller remembers, from an earlier PoolView.
+	Others []Handle
 	// KnownLaunch and KnownHash as in [PoolRequest].
 	KnownLaunch string
 	KnownHash   string
@@ -38,10 +40,11 @@ type PoolView struct {
 	// Slots of the query with the dead ones empty; workers that were in none
 	// are in the first empty ones, or appended.
 	Slots []Handle
-	// Stale are workers that are alive and achieve nothing, being of another
-	// launch, one handle for each. Without a Lister only the caller can
-	// remember them: they belong into PoolRequest.Known.
-	Stale []Handle
+	// Others are the pool's containers that fill no slot, one handle for each
+	// of their workers: they have stopped, do not run yet, or are of another
+	// launch. Without a Lister only the caller can remember them, and they belong
+	// into Known of the requests that follow until a view shows them no more.
+	Others []Handle
 	// Achieved is the number of slots that are not empty.
 	Achieved int
 	PoolCounts
@@ -81,7 +84,7 @@ func (m *Manager) PoolStatus(ctx context.Context, q PoolQuery) (PoolView, error)
 			v.Launch = v.Server.Launch
 		}
 	}
-	workers, err = m.recallWorkers(ctx, workers, recalled{Scope: q.Scope, Handles: q.Slots, Launch: q.KnownLaunch, Hash: q.KnownHash, Patient: true})
+	workers, err = m.recallWorkers(ctx, workers, recalled{Scope: q.Scope, Handles: slices.Concat(q.Slots, q.Others), Launch: q.KnownLaunch, Hash: q.KnownHash, Patient: true})
 	if err != nil {
 		return PoolView{}, err
 	}
@@ -112,9 +115,7 @@ func (v *PoolView) fill(q PoolQuery, workers []Member) {
 		c := &workers[i]
 		counts := c.Status == StatusRunning || (c.Status == StatusInitializing && q.WaitFor == WaitForNone) || isCompleted(*c, q.OnExit, v.Launch)
 		if v.Launch == "" || c.Launch != v.Launch {
-			if c.alive() {
-				v.Stale = append(v.Stale, perWorker([]Member{*c})...)
-			}
+			v.Others = append(v.Others, perWorker([]Member{*c})...)
 			continue
 		}
 		if c.alive() {
@@ -127,6 +128,8 @@ func (v *PoolView) fill(q PoolQuery, workers []Member) {
 			live[c.Handle] = c.Workers
 			order = append(order, *c)
 			v.Started[c.Handle] = c.StartedAt
+		} else {
+			v.Others = append(v.Others, perWorker([]Member{*c})...)
 		}
 	}
 	v.Slots = make([]Handle, len(q.Slots))

@@ -68,6 +68,7 @@ func (o operation) explain(err error) (summary, detail string) {
 	var exists *managed.ExistsError
 	var foreign *managed.ForeignError
 	var short *managed.ShortfallError
+	var update *managed.UpdateError
 	var failed *managed.FailedError
 	switch {
 	case errors.As(err, &exists):
@@ -78,6 +79,8 @@ func (o operation) explain(err error) (summary, detail string) {
 			"their owner remove them; \"terraform-provider-dockerparallel list\" shows who that is."
 	case errors.As(err, &short):
 		return "Too Few Workers", sentence(short.Error()) + "\n\n" + shortfallHelp(short)
+	case errors.As(err, &update):
+		return "Update Not Finished", sentence(update.Error()) + "\n\nMend the new specification and apply again: the old workers are replaced then."
 	case errors.As(err, &failed):
 		return "Server Ended Instead of Working", sentence(err.Error()) + "\n\n" +
 			"Nothing of this attempt is left. Check image, entrypoint and command of the server: it has to stay in the foreground and listen on its port."

@@ -5,7 +5,6 @@ package provider
 
 import (
 	"context"
-	"fmt"
 
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -168,11 +167,6 @@ func (r *poolResource) Update(ctx context.Context, req resource.UpdateRequest, r
 		return // nothing was changed: the state is as true as it was
 	}
 	outdated := res.Outdated > 0 && !plan.onlyOnReplacement()
-	if err == nil && outdated {
-		resp.Diagnostics.AddError("Update Not Finished", fmt.Sprintf(
-			"%d workers of pool %q still run the old specification, because the new ones did not come up. They go on working. Mend the specification and apply again.",
-			res.Outdated, plan.Name.ValueString()))
-	}
 	plan.conclude(&mem, want, res)
 	if resp.Diagnostics.HasError() {
 		// The truth, so that the next plan shows what is still to be done.
