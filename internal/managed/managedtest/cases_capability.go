@@ -51,6 +51,13 @@ func decoratedCanTheSame(l *lab) {
 	p := l.pool(m, l.scope, "w", server)
 	p.must(2)
 	p.must(0)
+	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: []managed.Handle{server.Handle}}), "Cleanup through decorators")
+	l.checkNothingLeft(l.ctx, l.scope)
+	if log := managed.CapabilitiesOf(d).LogReader; log != nil {
+		if _, err := log.Tail(l.ctx, "no-such-container", 1); managed.ClassOf(err) != managed.ClassNotFound {
+			l.Errorf("a decorated error lost its class: %v", err)
+		}
+	}
 	if calls["run"] < 4 || calls["run"]%2 != 0 {
 		l.Errorf("two decorators saw %d Runs", calls["run"])
 	}

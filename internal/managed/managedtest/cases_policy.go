@@ -239,7 +239,9 @@ func onExitReplace(l *lab) {
 	begun := time.Now()
 	_, err := p.set(1)
 	l.prompt(begun)
-	l.short(err, 0, 1)
+	if short := l.short(err, 0, 1); len(short.Failures) != 1 {
+		l.Errorf("one worker ended, %d failures are told", len(short.Failures))
+	}
 }
 
 func waitForNone(l *lab) {

@@ -88,6 +88,25 @@ type Fault struct {
 	Done bool
 }
 
+// Affects tells whether the fault makes a difference to calls of a verb.
+func (f *Fault) Affects(verb Verb) bool {
+	switch {
+	case f.Kind == Partial:
+		return verb == VerbRun || verb == VerbKill
+	case f.Kind != Wrong:
+		return true
+	}
+	switch f.Lie {
+	case TooFew, TooMany, Stranger:
+		return verb == VerbRun || verb == VerbStatus || verb == VerbList
+	case Duplicate, Nameless:
+		return verb == VerbRun || verb == VerbList
+	case NotDone:
+		return verb == VerbKill || verb == VerbDeleteSecret || verb == VerbCleanup
+	}
+	return false
+}
+
 func (f *Fault) is(k Kind) bool { return f != nil && f.Kind == k }
 
 func (f *Fault) lies(l Lie) bool { return f.is(Wrong) && f.Lie == l }

@@ -131,22 +131,23 @@ func TestFaults(t *testing.T) {
 
 func (op *operation) allFaults(t *testing.T, o managedtest.MemoryOptions, kinds []managedtest.Fault) {
 	t.Helper()
-	calls := 0
-	t.Run("without a fault", func(t *testing.T) {
-		synctest.Test(t, func(t *testing.T) {
-			u := op.prepare(t, o)
-			before := u.world.Count("")
-			if err := within(t, func(ctx context.Context) error { return op.do(u, ctx) }); err != nil {
-				t.Fatal(err)
-			}
-			calls = u.world.Count("") - before
-			u.settle(t)
-		})
+	var calls []managedtest.Call
+	synctest.Test(t, func(t *testing.T) { // without a fault
+		u := op.prepare(t, o)
+		before := len(u.world.Calls())
+		if err := within(t, func(ctx context.Context) error { return op.do(u, ctx) }); err != nil {
+			t.Fatal(err)
+		}
+		calls = u.world.Calls()[before:]
+		u.settle(t)
 	})
-	for k := 1; k <= calls; k++ {
+	for i, call := range calls {
 		for _, f := range kinds {
-			f.Call = k
-			t.Run(fmt.Sprintf("call %d %s", k, nameOf(f)), func(t *testing.T) {
+			if !f.Affects(call.Verb) {
+				continue
+			}
+			f.Call = i + 1
+			t.Run(fmt.Sprintf("call %d %s %s", f.Call, call.Verb, nameOf(f)), func(t *testing.T) {
 				synctest.Test(t, func(t *testing.T) {
 					u := op.prepare(t, o)
 					before := len(u.world.Calls())

@@ -51,7 +51,7 @@ type pool struct {
 	req managed.PoolRequest // the wish, without what is remembered
 
 	slots   []managed.Handle
-	stale   []managed.Handle
+	others  []managed.Handle
 	started map[managed.Handle]time.Time
 	launch  string
 	hash    string
@@ -81,7 +81,7 @@ func (p *pool) replan(n int) (managed.PoolResult, error) { return p.apply(n, nil
 func (p *pool) apply(n int, slots []managed.Handle) (managed.PoolResult, error) {
 	req := p.req
 	req.Workers, req.Slots = n, slots
-	req.Known, req.KnownLaunch, req.KnownHash = slices.Concat(p.slots, p.stale), p.launch, p.hash
+	req.Known, req.KnownLaunch, req.KnownHash = slices.Concat(p.slots, p.others), p.launch, p.hash
 	req.Create = !p.created
 	if req.MinWorkers < 0 {
 		req.MinWorkers = n
@@ -89,12 +89,21 @@ func (p *pool) apply(n int, slots []managed.Handle) (managed.PoolResult, error) 
 	res, err := p.m.SetWorkerNumber(p.l.ctx, req)
 	p.last = res
 	if res.Touched {
-		p.stale = nil
-		p.slots, p.started, p.launch, p.hash = res.Slots, res.Started, req.Server.Launch, req.Worker.Hash()
+		p.others = notIn(res.Slots, req.Known)
+		p.slots, p.started, p.launch = res.Slots, res.Started, req.Server.Launch
+		if res.Outdated == 0 {
+			p.hash = req.Worker.Hash()
+		}
 		// A create that fails with nothing to show for leaves no state.
 		p.created = p.created || err == nil || len(p.containers()) > 0
 	}
 	return res, err
+}
+
+// notIn are the remembered handles that no slot has: until a refresh shows
+// them no more, they may be there.
+func notIn(slots, known []managed.Handle) []managed.Handle {
+	return slices.DeleteFunc(slices.Clone(known), func(h managed.Handle) bool { return h == "" || slices.Contains(slots, h) })
 }
 
 // must is a set that has to work, exactly.
@@ -143,7 +152,7 @@ func (p *pool) count(n int) {
 // status is what a refresh sees.
 func (p *pool) status() managed.PoolView {
 	v, err := p.m.PoolStatus(p.l.ctx, managed.PoolQuery{
-		Scope: p.req.Scope, Slots: p.slots, KnownLaunch: p.launch, KnownHash: p.hash, Launch: p.req.Server.Launch,
+		Scope: p.req.Scope, Slots: p.slots, Others: p.others, KnownLaunch: p.launch, KnownHash: p.hash, Launch: p.req.Server.Launch,
 		OnExit: p.req.OnExit, WaitFor: p.req.WaitFor,
 	})
 	p.l.must(err, "PoolStatus")
@@ -153,7 +162,7 @@ func (p *pool) status() managed.PoolView {
 // refresh remembers what there is, as Read does.
 func (p *pool) refresh() managed.PoolView {
 	v := p.status()
-	p.slots, p.started, p.stale = v.Slots, v.Started, v.Stale
+	p.slots, p.started, p.others = v.Slots, v.Started, v.Others
 	return v
 }
 
@@ -183,8 +192,8 @@ func sizes(slots []managed.Handle) []int {
 
 // destroy removes the pool.
 func (p *pool) destroy() {
-	err := p.m.Cleanup(p.l.ctx, managed.CleanupRequest{Scope: p.req.Scope, Known: p.slots})
+	err := p.m.Cleanup(p.l.ctx, managed.CleanupRequest{Scope: p.req.Scope, Known: slices.Concat(p.slots, p.others)})
 	p.l.must(err, "Cleanup of pool %s", p.req.Scope.Pool)
-	p.slots, p.created = nil, false
+	p.slots, p.others, p.created = nil, nil, false
 	p.l.checkNothingLeft(p.l.ctx, p.req.Scope)
 }

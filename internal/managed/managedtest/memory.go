@@ -50,7 +50,8 @@ type MemoryOptions struct {
 	Without []Capability
 
 	// A container that was started is missing from Status and List for
-	// HiddenFor, and for HiddenLooks calls that would have shown it.
+	// HiddenFor, and for HiddenLooks calls that would have shown it, but not
+	// for longer than the visibility lag.
 	HiddenFor   time.Duration
 	HiddenLooks int
 	// It is initializing for StartDelay, and for StartLooks calls that show it.

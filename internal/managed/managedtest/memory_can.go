@@ -51,10 +51,14 @@ func (w *world) list(sel managed.Selector) managed.Inventory {
 	now := time.Now()
 	w.bury(now)
 	var inv managed.Inventory
+	shown := make([]*container, 0, len(w.byHandle))
 	for _, c := range w.containers {
-		if c == nil || !c.ours || !sel.Matches(c.labels) || !w.look(c, now) {
-			continue
+		if c != nil && c.ours && sel.Matches(c.labels) && w.look(c, now) {
+			shown = append(shown, c)
 		}
+	}
+	inv.Containers = make([]managed.Container, 0, len(shown))
+	for _, c := range shown {
 		inv.Containers = append(inv.Containers, managed.Container{Handle: c.handle, Observation: c.Observation, Labels: c.req.Spec.Labels})
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.artifacts)) {

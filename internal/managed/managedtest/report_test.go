@@ -38,15 +38,15 @@ func TestReportTellsFailures(t *testing.T) {
 		t.Cleanup(func() { order = append(order, "first") })
 		t.Cleanup(func() { order = append(order, "second") })
 		t.Errorf("one thing")
+		defer func() { order = append(order, "deferred") }()
 		t.Fatalf("and another")
-		order = append(order, "never")
 	})
 	r.Run("panics", func(managedtest.T) { panic("at the disco") })
 	r.Run("not me", func(t managedtest.T) { t.Errorf("not me") })
 	if got := r.Wait(); got != (managedtest.Outcome{Failed: 2}) {
 		t.Errorf("the outcome is %+v", got)
 	}
-	if strings.Join(order, " ") != "second first" {
+	if strings.Join(order, " ") != "deferred second first" {
 		t.Errorf("the cleanups ran in the order %q", order)
 	}
 	for _, want := range []string{"FAIL  fails (", "s)\n      one thing\n      and another\n", "FAIL  panics", "at the disco"} {

@@ -40,10 +40,10 @@ type user struct {
 }
 
 type poolState struct {
-	slots, stale []managed.Handle
-	started      map[managed.Handle]time.Time
-	launch, hash string
-	unsettled    bool // the last operation failed half-way
+	slots, others []managed.Handle
+	started       map[managed.Handle]time.Time
+	launch, hash  string
+	unsettled     bool // the last operation failed half-way
 }
 
 func newUser(o managedtest.MemoryOptions) *user {
@@ -115,6 +115,13 @@ func (u *user) applyPool(ctx context.Context) error {
 	res, err := u.m.SetWorkerNumber(ctx, req)
 	if res.Touched && (err == nil || u.pool != nil || slices.ContainsFunc(res.Slots, func(h managed.Handle) bool { return h != "" })) {
 		u.pool = &poolState{slots: res.Slots, started: res.Started, launch: req.Server.Launch, hash: req.Worker.Hash(), unsettled: err != nil || res.Outdated > 0}
+		// Until a refresh shows them no more, they may be there.
+		u.pool.others = slices.DeleteFunc(slices.Clone(req.Known), func(h managed.Handle) bool {
+			return h == "" || slices.Contains(res.Slots, h)
+		})
+		if res.Outdated > 0 {
+			u.pool.hash = "" // of what kind they are only labels can tell
+		}
 	}
 	if err == nil && len(res.Notices) == 0 {
 		if err := u.slotsAreTheWorld(); err != nil {
@@ -140,14 +147,14 @@ func (u *user) poolRequest(ctx context.Context) (managed.PoolRequest, error) {
 		return req, nil
 	}
 	v, err := u.m.PoolStatus(ctx, managed.PoolQuery{
-		Scope: req.Scope, Slots: u.pool.slots, KnownLaunch: u.pool.launch, KnownHash: u.pool.hash,
+		Scope: req.Scope, Slots: u.pool.slots, Others: u.pool.others, KnownLaunch: u.pool.launch, KnownHash: u.pool.hash,
 		OnExit: req.OnExit, WaitFor: req.WaitFor,
 	})
 	if err != nil {
 		return req, err
 	}
-	u.pool.slots, u.pool.started, u.pool.stale = v.Slots, v.Started, v.Stale
-	req.Known, req.KnownLaunch, req.KnownHash = slices.Concat(v.Slots, v.Stale), u.pool.launch, u.pool.hash
+	u.pool.slots, u.pool.started, u.pool.others = v.Slots, v.Started, v.Others
+	req.Known, req.KnownLaunch, req.KnownHash = slices.Concat(v.Slots, v.Others), u.pool.launch, u.pool.hash
 	if u.pool.hash == req.Worker.Hash() && !u.pool.unsettled {
 		req.Slots = managed.PlanSlots(v.Slots, u.workers, req.ScaleIn, v.Started)
 	}
@@ -157,7 +164,7 @@ func (u *user) poolRequest(ctx context.Context) (managed.PoolRequest, error) {
 // destroy removes the pool and then the cluster, as far as the state has them.
 func (u *user) destroy(ctx context.Context) error {
 	if u.pool != nil {
-		if err := u.m.Cleanup(ctx, managed.CleanupRequest{Scope: u.poolScope(), Known: slices.Concat(u.pool.slots, u.pool.stale)}); err != nil {
+		if err := u.m.Cleanup(ctx, managed.CleanupRequest{Scope: u.poolScope(), Known: slices.Concat(u.pool.slots, u.pool.others)}); err != nil {
 			return err
 		}
 		u.pool = nil

@@ -193,7 +193,7 @@ func (w *world) look(c *container, now time.Time) bool {
 	if now.Sub(c.CreatedAt) < w.opts.HiddenFor {
 		return false
 	}
-	if c.hidden > 0 {
+	if c.hidden > 0 && now.Sub(c.CreatedAt) < w.opts.Properties.VisibilityLag {
 		c.hidden--
 		return false
 	}
