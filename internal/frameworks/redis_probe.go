@@ -117,11 +117,15 @@ func withRedis(ctx context.Context, dial managed.DialFunc, password managed.Secr
 func redisError(ctx context.Context, err error) error {
 	class := managed.ClassTransient
 	var known *managed.Error
+	ended := ctx.Err()
+	if deadline, ok := ctx.Deadline(); ok && ended == nil && !time.Now().Before(deadline) {
+		ended = context.DeadlineExceeded // the connection's own timer was quicker than the context's
+	}
 	switch {
-	case ctx.Err() != nil:
+	case ended != nil:
 		// Otherwise it would be the closed connection's error, or a timeout.
-		class = managed.ClassOf(ctx.Err())
-		err = fmt.Errorf("%w: %w", err, ctx.Err())
+		class = managed.ClassOf(ended)
+		err = fmt.Errorf("%w: %w", err, ended)
 	case errors.As(err, &known):
 		class = known.Class
 	case redisRefuses(err):
