@@ -101,6 +101,65 @@ func TestStartDeadline(t *testing.T) {
 	})
 }
 
+// TestInitializingFillsNoSlot: a worker that does not run yet fills no slot,
+// unless nobody waits for it; it is in Others, and not forgotten.
+func TestInitializingFillsNoSlot(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := created(t, managedtest.MemoryOptions{}, 1)
+		req, err := u.poolRequest(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		u.world.Next(1, managedtest.Program{NeverStarts: true})
+		req.Workers, req.MinWorkers, req.WaitFor = 2, 2, managed.WaitForNone
+		req.Slots = append(slices.Clone(u.pool.slots), "")
+		res, err := u.m.SetWorkerNumber(t.Context(), req)
+		if err != nil || slices.Contains(res.Slots, "") || res.Running != 1 || res.Initializing != 1 {
+			t.Fatalf("without waiting: %q, %d running, %d initializing (%v)", res.Slots, res.Running, res.Initializing, err)
+		}
+		q := managed.PoolQuery{Scope: req.Scope, Slots: res.Slots, WaitFor: managed.WaitForRunning}
+		v, err := u.m.PoolStatus(t.Context(), q)
+		if err != nil || v.Achieved != 1 || v.Slots[1] != "" || v.Initializing != 1 || !slices.Equal(v.Others, res.Slots[1:]) {
+			t.Errorf("waiting: %q, %d achieved, others %q (%v)", v.Slots, v.Achieved, v.Others, err)
+		}
+		q.WaitFor = managed.WaitForNone
+		if v, err = u.m.PoolStatus(t.Context(), q); err != nil || v.Achieved != 2 {
+			t.Errorf("not waiting: %d achieved (%v)", v.Achieved, err)
+		}
+	})
+}
+
+// TestListThatShowsTooMuch: what a backend lists beyond what was asked for is
+// not touched.
+func TestListThatShowsTooMuch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := created(t, managedtest.MemoryOptions{}, 2)
+		neighbour := *u
+		neighbour.scope.Cluster, neighbour.server, neighbour.pool = "neighbour", nil, nil
+		neighbour.restart()
+		if err := within(t, neighbour.apply); err != nil {
+			t.Fatal(err)
+		}
+		u.world.SetFaults(
+			managedtest.Fault{Verb: managedtest.VerbList, Kind: managedtest.Wrong, Lie: managedtest.Stranger},
+			managedtest.Fault{Verb: managedtest.VerbStatus, Kind: managedtest.Wrong, Lie: managedtest.Stranger},
+		)
+		for _, n := range []int{3, 1} {
+			u.workers = n
+			if err := within(t, u.apply); err != nil {
+				t.Fatal(err)
+			}
+		}
+		if err := within(t, u.destroy); err != nil {
+			t.Fatal(err)
+		}
+		u.world.SetFaults()
+		neighbour.check(t)
+	})
+}
+
 // TestDeafServer: a server that runs and does not answer is waited for until
 // the time is over, and then nothing is left of it.
 func TestDeafServer(t *testing.T) {

@@ -48,6 +48,9 @@ func (op *operation) told(t *testing.T, f managedtest.Fault) {
 	before := len(u.world.Calls())
 	u.world.SetFaults(f)
 	err := within(t, func(ctx context.Context) error { return op.do(u, ctx) })
+	if servers := u.alive(managed.RoleServer); u.server == nil && len(servers) > 0 {
+		t.Errorf("a create failed and left the server %s (%v)", servers[0].Handle, err)
+	}
 	var alive, told []managed.Handle
 	for _, c := range u.alive(managed.RoleWorker) {
 		alive = append(alive, c.Handle)

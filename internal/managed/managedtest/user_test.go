@@ -178,10 +178,10 @@ func (u *user) destroy(ctx context.Context) error {
 	return nil
 }
 
-// alive are the world's containers of a role that have not stopped.
+// alive are the cluster's containers of a role that have not stopped.
 func (u *user) alive(role managed.Role) []managed.Container {
 	return slices.DeleteFunc(u.world.Snapshot().Containers, func(c managed.Container) bool {
-		return c.Status == managed.StatusStopped || c.Labels[managed.LabelRole] != string(role)
+		return c.Status == managed.StatusStopped || c.Labels[managed.LabelRole] != string(role) || c.Labels[managed.LabelCluster] != u.scope.Cluster
 	})
 }
 
@@ -211,6 +211,9 @@ func (u *user) check(t *testing.T) {
 	servers, workers := 0, 0
 	for _, c := range snapshot.Containers {
 		labels, _ := managed.ParseLabels(c.Labels)
+		if labels.Cluster != u.scope.Cluster {
+			continue
+		}
 		if c.Status != managed.StatusRunning {
 			t.Errorf("%s %s is %s (%s) and still there", labels.Role, c.Handle, c.Status, c.Reason)
 		}
@@ -238,8 +241,8 @@ func (u *user) check(t *testing.T) {
 	if slices.Contains(u.pool.slots, "") || len(u.pool.slots) != u.workers {
 		t.Errorf("the slots are %q for %d workers", u.pool.slots, u.workers)
 	}
-	if len(snapshot.Secrets) != 1 {
-		t.Errorf("there are %d secrets", len(snapshot.Secrets))
+	if !slices.Contains(snapshot.Secrets, u.scope) {
+		t.Errorf("there is no secret")
 	}
 }
 
