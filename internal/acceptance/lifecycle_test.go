@@ -11,6 +11,7 @@ import (
 	"strings"
 	"syscall"
 	"testing"
+	"time"
 )
 
 // kill ends a container as a person or the kernel does, past the provider.
@@ -244,6 +245,38 @@ func TestAccOwners(t *testing.T) {
 	if !slices.Equal(workers, w.running("worker")) {
 		t.Fatal("our own workers were restarted")
 	}
+	w.emptyPlan()
+	w.destroy()
+	w.nothingLeft()
+}
+
+// What dies between plan and apply: a worker is a warning, the server an error
+// of that apply, at once; the next apply puts both right.
+func TestAccDeathBetweenPlanAndApply(t *testing.T) {
+	t.Parallel()
+	w := newWorld(t)
+	w.cluster("ci", 3)
+	w.apply()
+	w.cluster("ci", 4)
+	w.mustRun("plan", "-out=saved", "-no-color", "-input=false")
+	w.kill(w.running("worker")[0])
+	w.wants(w.mustRun("apply", "-no-color", "-input=false", "saved"), "Workers Stopped Between Plan and Apply")
+	w.wants(w.plan(), "worker_count = 3 -> 4")
+	w.apply()
+	w.expect(4)
+	w.emptyPlan()
+
+	w.cluster("ci", 5)
+	w.mustRun("plan", "-out=saved", "-no-color", "-input=false")
+	w.kill(w.running("server")...)
+	begun := time.Now()
+	r := w.run("apply", "-no-color", "-input=false", "saved")
+	if took := time.Since(begun); r.code == 0 || took > 30*time.Second {
+		t.Fatalf("exit code %d after %v:\n%s", r.code, took, r.out)
+	}
+	w.wants(r.out, "does not run", "killed by SIGKILL")
+	w.apply()
+	w.expect(5)
 	w.emptyPlan()
 	w.destroy()
 	w.nothingLeft()

@@ -22,9 +22,9 @@ type ServerAddress struct {
 }
 
 // ConnectServer waits until the cluster has a running server and tells how
-// workers reach it. With a launch it waits for that launch. If there is no
-// trace of a server, it gives up after two minutes; if there is one, when ctx
-// is done.
+// workers reach it. With a launch it waits for that launch, and gives up at
+// once if that has ended. If there is no trace of a server, it gives up after
+// two minutes; if there is one, when ctx is done.
 func (m *Manager) ConnectServer(ctx context.Context, scope Scope, launch string) (ServerAddress, error) {
 	begun := time.Now()
 	for p := m.newPause(); ; {
@@ -48,6 +48,9 @@ func (m *Manager) ConnectServer(ctx context.Context, scope Scope, launch string)
 			if secret.Launch == s.Launch { // else it is being started again right now
 				return addressOf(s, secret), nil
 			}
+		}
+		if launch != "" && s.Status == StatusStopped && s.Launch == launch {
+			return ServerAddress{}, m.noServer(scope, launch, s) // what starts it again gives it another launch
 		}
 		if !s.Found && secret == nil && time.Since(begun) > appearTime {
 			return ServerAddress{}, m.noServer(scope, launch, s)
