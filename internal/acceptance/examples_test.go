@@ -4,10 +4,12 @@
 package acceptance_test
 
 import (
+	"encoding/json"
 	"fmt"
 	"os"
 	"os/exec"
 	"path/filepath"
+	"strconv"
 	"strings"
 	"testing"
 
@@ -77,8 +79,8 @@ func removeImports(t *testing.T, dir string) {
 	}
 }
 
-// The Redis example does its job, and a worker finishes what it does before
-// it leaves.
+// The Redis example does its job, also after its server was killed: one apply
+// brings back server and workers.
 func TestAccRedisExampleWorks(t *testing.T) {
 	testenv.Need(t, testenv.Acceptance, testenv.Redis)
 	t.Parallel()
@@ -99,12 +101,36 @@ redis() { redis-cli --raw -h "$DOCKERPARALLEL_SERVER_HOST" -p "$DOCKERPARALLEL_S
 		}
 		return strings.TrimSpace(string(out))
 	}
-	redis("redis RPUSH squares 1 2 3 4 5 6 7 8 9 10 11 12")
-	waitFor(t, "12 answers", func() bool { return redis("redis LLEN squares:answers") == "12" })
-	if got := redis("redis LRANGE squares:answers 0 -1 | sort | head -n 1"); got != "1 squared is 1" {
-		t.Errorf("an answer is %q", got)
+	job := func() {
+		t.Helper()
+		redis("redis RPUSH squares 1 2 3 4 5 6 7 8 9 10 11 12")
+		waitFor(t, "12 answers", func() bool { return redis("redis LLEN squares:answers") == "12" })
+		if got := redis("redis LRANGE squares:answers 0 -1 | sort | head -n 1"); got != "1 squared is 1" {
+			t.Errorf("an answer is %q", got)
+		}
 	}
+	job()
 	w.emptyPlan()
+	w.kill(w.serverPID())
+	w.apply()
+	w.emptyPlan()
+	job()
 	w.destroy()
 	w.nothingLeft()
+}
+
+// serverPID is the process of the only cluster's server.
+func (w *world) serverPID() int {
+	w.t.Helper()
+	var clusters []struct {
+		Server struct{ Handle string }
+	}
+	must(w.t, json.Unmarshal([]byte(w.self("list", "--json").out), &clusters))
+	if len(clusters) != 1 {
+		w.t.Fatalf("there are %d clusters, not 1", len(clusters))
+	}
+	pid, _, _ := strings.Cut(clusters[0].Server.Handle, "-")
+	n, err := strconv.Atoi(pid)
+	must(w.t, err)
+	return n
 }
