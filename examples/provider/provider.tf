@@ -14,6 +14,10 @@ provider "dockerparallel" {
   # the next one, and containers of others are left alone.
   owner = "sim-workspace"
 
-  # Server and workers are processes on this machine.
-  process = {}
+  # Server and workers are containers of the engine that the docker program
+  # would use. For another one:
+  #   docker = { host = "ssh://me@big-machine.example.com" }
+  # For processes on this machine:
+  #   process = {}
+  docker = {}
 }

@@ -7,16 +7,24 @@
 package backends
 
 import (
+	"log/slog"
 	"strings"
 
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/docker"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/process"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
 
 // Config chooses a backend: exactly one field is not nil.
 type Config struct {
+	Docker  *docker.Config
 	Process *process.Config
+	// Log gets a backend's progress for people; nil logs nothing.
+	Log *slog.Logger
 }
+
+// Default is the backend that runs the containers where none is chosen.
+const Default = docker.Name
 
 // entry is a backend of the registry.
 type entry struct {
@@ -28,9 +36,14 @@ type entry struct {
 // registry of the backends, in the order in which they are shown to people.
 // A new backend adds a field to Config and an entry here.
 func registry(c Config) []entry {
-	all := []entry{{name: process.Name}}
+	all := []entry{{name: docker.Name}, {name: process.Name}}
+	if c.Docker != nil {
+		cfg := *c.Docker
+		cfg.Log = c.Log
+		all[0].open = opener(docker.New, cfg)
+	}
 	if c.Process != nil {
-		all[0].open = opener(process.New, *c.Process)
+		all[1].open = opener(process.New, *c.Process)
 	}
 	return all
 }

@@ -92,7 +92,7 @@ func (w *world) program(args ...string) managed.Template {
 
 func (w *world) server(owner, namespace, cluster, password string) managed.Server {
 	w.t.Helper()
-	fw, err := frameworks.New("custom")
+	fw, err := frameworks.New("custom", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -120,7 +120,7 @@ func (w *world) poolOf(worker managed.Template, owner, cluster, pool string, wor
 	if err != nil {
 		w.t.Fatal(err)
 	}
-	fw, err := frameworks.New("custom")
+	fw, err := frameworks.New("custom", nil)
 	if err != nil {
 		w.t.Fatal(err)
 	}
@@ -228,7 +228,7 @@ func TestUsage(t *testing.T) {
 	}{
 		{"unknown command", []string{"lst"}, 2, `there is no command "lst"`},
 		{"unknown flag", []string{"list", "--wide"}, 2, "-wide"},
-		{"unknown backend", []string{"list", "--backend", "cloud"}, 2, "choose one of process"},
+		{"unknown backend", []string{"list", "--backend", "cloud"}, 2, "choose one of docker, process"},
 		{"too many arguments", []string{"list", "sim"}, 2, "list takes no argument"},
 		{"no name", []string{"credentials"}, 2, "credentials needs a NAME"},
 		{"two names", []string{"credentials", "a", "b"}, 2, "takes one NAME, but there are 2"},

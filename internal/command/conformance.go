@@ -16,6 +16,10 @@ import (
 	"strings"
 	"time"
 
+	"github.com/moby/moby/client"
+
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/docker"
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/engine"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/process"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed/managedtest"
@@ -129,7 +133,7 @@ func (c *conformance) suite() (*managedtest.Suite, error) {
 		switch {
 		case c.server.image != "":
 			server.Command = nil // the image's own
-		case c.backend.name == process.Name:
+		case c.backend.chosen() == process.Name:
 			self, err := os.Executable()
 			if err != nil {
 				return nil, fmt.Errorf("finding this program, to use it as the server: %w; set --server-command", err)
@@ -143,7 +147,7 @@ func (c *conformance) suite() (*managedtest.Suite, error) {
 		New:              func(context.Context) (managed.Backend, error) { return c.backend.open() },
 		Server:           managed.ServerSpec{Template: server, Port: c.port, SameLAN: true},
 		Worker:           c.worker.template(c.worker.command),
-		FailingWorker:    c.worker.template("echo " + quoteSh(failingLine) + "; exit 3"),
+		FailingWorker:    c.worker.template("echo " + quoteSh(failingLine) + "; echo \"$" + managed.EnvContainer + "\"; exit 3"),
 		FailingLine:      failingLine,
 		CompletingWorker: c.worker.template("exit 0"),
 		Kill:             c.killer(),
@@ -164,8 +168,10 @@ func (c *conformance) killer() func(context.Context, managed.Handle) error {
 			}
 			return nil
 		}
-	case c.backend.name == process.Name:
+	case c.backend.chosen() == process.Name:
 		return killProcess
+	case c.backend.chosen() == docker.Name:
+		return c.killContainer
 	}
 	return func(ctx context.Context, h managed.Handle) error {
 		b, err := c.backend.open()
@@ -174,6 +180,17 @@ func (c *conformance) killer() func(context.Context, managed.Handle) error {
 		}
 		return b.Kill(ctx, []managed.Handle{h})
 	}
+}
+
+// killContainer asks the engine itself.
+func (c *conformance) killContainer(ctx context.Context, h managed.Handle) error {
+	e, err := engine.New(c.backend.engine())
+	if err != nil {
+		return err
+	}
+	defer e.Close()
+	_, err = e.Client().ContainerKill(ctx, string(h), client.ContainerKillOptions{Signal: "KILL"})
+	return err
 }
 
 // killProcess: a handle of the process backend begins with the process id.

@@ -94,7 +94,7 @@ func (c *credentials) run(ctx context.Context, s streams, name string) error {
 	if found == nil {
 		return c.missing(ctx, m, scope)
 	}
-	framework, err := frameworks.New(found.Framework)
+	framework, err := frameworks.New(found.Framework, nil)
 	if err != nil {
 		return fmt.Errorf("cluster %q was made by another release of the provider: %w", name, err)
 	}

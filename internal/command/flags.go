@@ -4,7 +4,6 @@
 package command
 
 import (
-	"cmp"
 	"flag"
 	"fmt"
 	"io"
@@ -15,6 +14,8 @@ import (
 	"time"
 
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends"
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/docker"
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/engine"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/process"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
@@ -53,13 +54,19 @@ const (
 
 // backendFlags say which backend to look at.
 type backendFlags struct {
-	name        string
-	processRoot string
+	name          string
+	processRoot   string
+	dockerHost    string
+	dockerContext string
 }
 
 func (b *backendFlags) register(f *flag.FlagSet) {
-	f.StringVar(&b.name, "backend", cmp.Or(os.Getenv(backendVariable), process.Name),
-		"the backend to look at, one of "+strings.Join(backends.Names(), ", ")+"; the variable "+backendVariable+" sets it, too")
+	f.StringVar(&b.name, "backend", os.Getenv(backendVariable),
+		"the backend to look at, one of "+strings.Join(backends.Names(), ", ")+"; the variable "+backendVariable+" sets it, too; without it, "+
+			backends.Default+", or "+process.Name+" if --process-root is given")
+	f.StringVar(&b.dockerHost, "docker-host", "",
+		"the `address` of the engine, as the provider's docker.host says; without it, what the docker program would use (DOCKER_HOST, ...)")
+	f.StringVar(&b.dockerContext, "docker-context", "", "the `name` of a Docker context, as the provider's docker.context says")
 	f.StringVar(&b.processRoot, "process-root", os.Getenv(processRootVariable),
 		"the `folder` in which the process backend keeps its records, as the provider's process.root says; "+
 			"without it, $XDG_STATE_HOME/dockerparallel; the variable "+processRootVariable+" sets it, too")
@@ -68,13 +75,31 @@ func (b *backendFlags) register(f *flag.FlagSet) {
 // open makes the backend. It makes no connection.
 func (b *backendFlags) open() (managed.Backend, error) {
 	var c backends.Config
-	switch b.name {
+	switch b.chosen() {
+	case docker.Name:
+		c.Docker = &docker.Config{Config: b.engine()}
 	case process.Name:
 		c.Process = &process.Config{Root: b.processRoot}
 	default:
 		return nil, usagef("there is no backend %q: choose one of %s", b.name, strings.Join(backends.Names(), ", "))
 	}
 	return backends.New(c)
+}
+
+// engine that the docker backend works with.
+func (b *backendFlags) engine() engine.Config {
+	return engine.Config{Host: b.dockerHost, Context: b.dockerContext}
+}
+
+// chosen is the backend's name.
+func (b *backendFlags) chosen() string {
+	switch {
+	case b.name != "":
+		return b.name
+	case b.processRoot != "":
+		return process.Name
+	}
+	return backends.Default
 }
 
 // manager works on that backend.
@@ -88,17 +113,27 @@ func (b *backendFlags) manager(owner string) (*managed.Manager, error) {
 
 // describe names the backend for messages.
 func (b *backendFlags) describe() string {
-	if b.name == process.Name && b.processRoot != "" {
-		return fmt.Sprintf("the backend %q with the folder %s", b.name, b.processRoot)
+	switch name := b.chosen(); {
+	case name == process.Name && b.processRoot != "":
+		return fmt.Sprintf("the backend %q with the folder %s", name, b.processRoot)
+	case name == docker.Name && b.dockerHost != "":
+		return fmt.Sprintf("the backend %q at %s", name, b.dockerHost)
+	default:
+		return fmt.Sprintf("the backend %q", name)
 	}
-	return fmt.Sprintf("the backend %q", b.name)
 }
 
 // arguments that choose the same backend again, for commands that we suggest.
 func (b *backendFlags) arguments() string {
 	args := ""
-	if b.name != process.Name && b.name != os.Getenv(backendVariable) {
+	if b.name != os.Getenv(backendVariable) {
 		args += " --backend " + quoteSh(b.name)
+	}
+	if b.dockerHost != "" {
+		args += " --docker-host " + quoteSh(b.dockerHost)
+	}
+	if b.dockerContext != "" {
+		args += " --docker-context " + quoteSh(b.dockerContext)
 	}
 	if b.processRoot != os.Getenv(processRootVariable) {
 		args += " --process-root " + quoteSh(b.processRoot)

@@ -99,7 +99,7 @@ func TestList(t *testing.T) {
 // A server from elsewhere leaves no container, but is a cluster all the same.
 func TestListExternal(t *testing.T) {
 	w := newWorld(t)
-	fw, err := frameworks.New("redis")
+	fw, err := frameworks.New("redis", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -111,7 +111,7 @@ func TestListExternal(t *testing.T) {
 		t.Fatal(err)
 	}
 	golden(t, "list-external", w.run("list").want(t, 0).out)
-	if url := w.run("credentials", "far", "--show-url").want(t, 0).out; url != "redis://:p%20w@192.0.2.1:6379/0\n" {
+	if url := w.run("credentials", "far", "--show-url").want(t, 0).out; url != "redis://default:p%20w@192.0.2.1:6379/0\n" {
 		t.Errorf("the URL is %q", url)
 	}
 }

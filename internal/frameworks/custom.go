@@ -54,7 +54,7 @@ func (c custom) Client(f managed.ClientFacts) managed.Client {
 	url := c.URL(f.Host, f.Port, "")
 	return managed.Client{
 		URL: url,
-		Shell: fmt.Sprintf(`# Cluster %[1]s.
+		Shell: tunnelNote(f) + fmt.Sprintf(`# Cluster %[1]s.
 : "${%[5]s:?is not set}"
 export DOCKERPARALLEL_CLUSTER=%[2]s DOCKERPARALLEL_QUEUE=%[2]s
 export DOCKERPARALLEL_SERVER_HOST=%[3]s DOCKERPARALLEL_SERVER_PORT=%[4]d

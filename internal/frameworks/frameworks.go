@@ -7,7 +7,7 @@
 //
 // A framework is a stateless value. A new one is a file with a type that
 // implements [managed.Framework] (and [managed.ServerProber] or
-// [managed.WorkerCounter] where the framework can tell), and a line in all.
+// [managed.WorkerLister] where the framework can tell), and a line in all.
 package frameworks
 
 import (
@@ -17,11 +17,27 @@ import (
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
 
+// kind is a framework to choose.
+type kind struct {
+	name    string
+	options []Option
+	// new makes the framework with the options that a user has set, which are
+	// of their types and were checked.
+	new func(Values) managed.Framework
+}
+
 // all frameworks, in the order in which they are shown to people.
-func all() []managed.Framework {
-	return []managed.Framework{
-		custom{},
-		redisQueue{},
+func all() []kind {
+	return []kind{
+		{name: "custom", new: func(Values) managed.Framework { return custom{} }},
+		{name: "redis", new: func(Values) managed.Framework { return redisQueue{} }},
+		{name: doRedis, options: rRedisOptions(), new: func(v Values) managed.Framework { return rRedis{configured{v}, doRedis} }},
+		{name: redisParam, options: rRedisOptions(), new: func(v Values) managed.Framework { return rRedis{configured{v}, redisParam} }},
+		{name: "rq", options: rqOptions(), new: func(v Values) managed.Framework { return rq{configured: configured{v}} }},
+		{name: "celery", options: celeryOptions(), new: func(v Values) managed.Framework { return celery{configured: configured{v}} }},
+		{name: "dask", options: daskOptions(), new: func(v Values) managed.Framework { return dask{configured{v}} }},
+		{name: "ray", options: rayOptions(), new: func(v Values) managed.Framework { return ray{configured{v}} }},
+		{name: "spark", options: sparkOptions(), new: func(v Values) managed.Framework { return spark{configured{v}} }},
 	}
 }
 
@@ -29,18 +45,18 @@ func all() []managed.Framework {
 // The first is the default.
 func Names() []string {
 	var names []string
-	for _, f := range all() {
-		names = append(names, f.Name())
+	for _, k := range all() {
+		names = append(names, k.name)
 	}
 	return names
 }
 
-// New gives the framework of that name. An unknown name is an error of
-// ClassInvalid about the attribute "framework".
-func New(name string) (managed.Framework, error) {
-	for _, f := range all() {
-		if f.Name() == name {
-			return f, nil
+// New gives the framework of that name with options, nil for none. An unknown
+// name is an error of ClassInvalid about the attribute "framework".
+func New(name string, options Values) (managed.Framework, error) {
+	for _, k := range all() {
+		if k.name == name {
+			return k.new(options), nil
 		}
 	}
 	return nil, managed.Errorf(managed.ClassInvalid, "framework",
@@ -55,6 +71,9 @@ func hardware(role managed.Role) managed.Hardware {
 	}
 	return managed.Hardware{CPU: 1024, Memory: 2048}
 }
+
+// coresOf all workers in a container together: whole ones, and at least one each.
+func coresOf(f managed.Facts) int { return max(1, f.Workers) * max(1, f.Hardware.CPU/1024) }
 
 // How a container is asked to leave unless its framework knows better.
 const (

@@ -18,13 +18,22 @@ func FuzzRedisURL(f *testing.F) {
 		f.Add(s)
 	}
 	f.Fuzz(func(t *testing.T, password string) {
-		u, err := url.Parse(redisQueue{}.URL("host", 6379, managed.Secret(password)))
-		if err != nil {
-			t.Fatal(err)
-		}
-		got, _ := u.User.Password()
-		if got != password || u.User.Username() != "" || u.Host != "host:6379" || u.Path != "/0" {
-			t.Errorf("password %q comes back as %q in %q", password, got, u)
+		facts := managed.Facts{Host: "host", Port: 6379, Password: managed.Secret(password)}
+		for _, c := range []struct{ url, user string }{
+			{redisQueue{}.URL("host", 6379, managed.Secret(password)), "default"},
+			{redisQueue{}.Environment(managed.RoleWorker, facts).Secret[redisURL].Reveal(), ""},
+		} {
+			u, err := url.Parse(c.url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			if password == "" {
+				c.user = "" // nobody to log in
+			}
+			got, _ := u.User.Password()
+			if got != password || u.User.Username() != c.user || u.Host != "host:6379" || u.Path != "/0" {
+				t.Errorf("password %q comes back as %q of %q in %q", password, got, u.User.Username(), u)
+			}
 		}
 	})
 }

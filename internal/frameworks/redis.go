@@ -18,9 +18,9 @@ import (
 type redisQueue struct{}
 
 var (
-	_ managed.Framework     = redisQueue{}
-	_ managed.ServerProber  = redisQueue{}
-	_ managed.WorkerCounter = redisQueue{}
+	_ managed.Framework    = redisQueue{}
+	_ managed.ServerProber = redisQueue{}
+	_ managed.WorkerLister = redisQueue{}
 )
 
 // The variables that redisQueue adds to a container.
@@ -31,7 +31,8 @@ const (
 	redisClientName = "DOCKERPARALLEL_CLIENT_NAME"
 	// Read by redis-cli.
 	redisCLIAuth = "REDISCLI_AUTH"
-	// Read by redux in R and by many other clients.
+	// Read by redux in R and by many other clients. No user is named in it:
+	// redux refuses a URL that names one (github.com/richfitz/redux/issues/62).
 	redisURL  = "REDIS_URL"
 	redisHost = "REDIS_HOST"
 	redisPort = "REDIS_PORT"
@@ -92,17 +93,24 @@ func (redisQueue) Defaults(role managed.Role) managed.Defaults {
 // HasPassword implements managed.Framework.
 func (redisQueue) HasPassword() bool { return true }
 
-// URL implements managed.Framework.
+// URL implements managed.Framework. It names the user, which redis calls
+// "default" where only a password is set: redis-cli -u takes a URL without one
+// for a user with an empty name, and is refused.
 func (redisQueue) URL(host string, port int, password managed.Secret) string {
+	return redisURLOf("default", host, port, password)
+}
+
+// redisURLOf makes a URL with a user, who may be "".
+func redisURLOf(user, host string, port int, password managed.Secret) string {
 	auth := ""
 	if p := password.Reveal(); p != "" {
-		auth = ":" + percentEncode(p) + "@"
+		auth = user + ":" + percentEncode(p) + "@"
 	}
 	return "redis://" + auth + net.JoinHostPort(host, strconv.Itoa(port)) + "/0"
 }
 
 // Environment implements managed.Framework.
-func (r redisQueue) Environment(role managed.Role, f managed.Facts) managed.Environment {
+func (redisQueue) Environment(role managed.Role, f managed.Facts) managed.Environment {
 	if role == managed.RoleServer {
 		return managed.Environment{
 			Secret: map[string]managed.Secret{
@@ -120,7 +128,7 @@ func (r redisQueue) Environment(role managed.Role, f managed.Facts) managed.Envi
 		},
 		Secret: map[string]managed.Secret{
 			redisCLIAuth: f.Password,
-			redisURL:     managed.Secret(r.URL(f.Host, f.Port, f.Password)),
+			redisURL:     managed.Secret(redisURLOf("", f.Host, f.Port, f.Password)),
 		},
 	}
 }
@@ -129,7 +137,7 @@ func (r redisQueue) Environment(role managed.Role, f managed.Facts) managed.Envi
 func (r redisQueue) Client(f managed.ClientFacts) managed.Client {
 	return managed.Client{
 		URL: r.URL(f.Host, f.Port, ""),
-		R: fmt.Sprintf(`# Cluster %[1]s: its name is also the name of its job queue.
+		R: tunnelNote(f) + fmt.Sprintf(`# Cluster %[1]s: its name is also the name of its job queue.
 queue <- %[2]s
 client <- redux::hiredis(host = %[3]s, port = %[4]dL, password = Sys.getenv(%[5]s))
 invisible(client$PING())
@@ -140,7 +148,7 @@ dockerparallel_deregister <- function() {
   invisible(gc()) # closes the connection
 }
 `, f.Cluster, literalQuote(f.Cluster), literalQuote(f.Host), f.Port, literalQuote(managed.PasswordVariable)),
-		Python: fmt.Sprintf(`# Cluster %[1]s: its name is also the name of its job queue.
+		Python: tunnelNote(f) + fmt.Sprintf(`# Cluster %[1]s: its name is also the name of its job queue.
 import os
 import redis
 
@@ -152,7 +160,7 @@ client.ping()
 def dockerparallel_deregister():
     client.close()
 `, f.Cluster, literalQuote(f.Cluster), literalQuote(f.Host), f.Port, literalQuote(managed.PasswordVariable)),
-		Shell: fmt.Sprintf(`# Cluster %[1]s: its name is also the name of its job queue.
+		Shell: tunnelNote(f) + fmt.Sprintf(`# Cluster %[1]s: its name is also the name of its job queue.
 export REDISCLI_AUTH="${%[5]s:?is not set}"
 export DOCKERPARALLEL_QUEUE=%[2]s REDIS_HOST=%[3]s REDIS_PORT=%[4]d
 redis-cli -h "$REDIS_HOST" -p "$REDIS_PORT" PING

@@ -28,21 +28,21 @@ func (redisQueue) ProbeServer(ctx context.Context, dial managed.DialFunc, f mana
 	})
 }
 
-// RegisteredWorkers implements managed.WorkerCounter. A worker is a connection
+// RegisteredWorkers implements managed.WorkerLister. A worker is a connection
 // with the name that the worker's container finds in
 // DOCKERPARALLEL_CLIENT_NAME: each such connection counts as one. A worker that
 // opens several connections appends ":" and something of its own to the name;
 // all connections with the same name then count as one.
-func (redisQueue) RegisteredWorkers(ctx context.Context, dial managed.DialFunc, f managed.Facts) (int, error) {
+func (redisQueue) RegisteredWorkers(ctx context.Context, dial managed.DialFunc, f managed.Facts) ([]managed.RegisteredWorker, error) {
 	var list string
 	err := withRedis(ctx, dial, f.Password, func(c *redis.Client) (err error) {
 		list, err = c.ClientList(ctx).Result()
 		return err
 	})
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
-	return countRedisWorkers(list, redisPoolName(f)), nil
+	return make([]managed.RegisteredWorker, countRedisWorkers(list, redisPoolName(f))), nil
 }
 
 // countRedisWorkers counts in the answer to CLIENT LIST, which has a line of
@@ -73,7 +73,7 @@ func countRedisWorkers(list, pool string) int {
 func withRedis(ctx context.Context, dial managed.DialFunc, password managed.Secret, do func(*redis.Client) error) error {
 	// Dialled here and not by the client, which would dial several times and
 	// might lose the class of the error.
-	conn, err := dial(ctx)
+	conn, err := dial(ctx, managed.PortMain)
 	if err != nil {
 		return redisError(ctx, fmt.Errorf("connecting to the redis server: %w", err))
 	}
@@ -101,6 +101,7 @@ func withRedis(ctx context.Context, dial managed.DialFunc, password managed.Secr
 		MaxRetries:               -1,
 		DialerRetries:            1,
 		PoolSize:                 1,
+		PipelinePoolSize:         -1, // no second pool: there is one connection
 		ReadTimeout:              redisAnswerTime,
 		WriteTimeout:             redisAnswerTime,
 		ContextTimeoutEnabled:    true,

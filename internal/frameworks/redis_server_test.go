@@ -16,7 +16,6 @@ import (
 	"path/filepath"
 	"strconv"
 	"strings"
-	"sync"
 	"syscall"
 	"testing"
 	"time"
@@ -134,11 +133,11 @@ func TestRegisteredWorkersOfARealServer(t *testing.T) {
 		t.Helper()
 		got := -1
 		for range 100 {
-			var err error
-			if got, err = (redisQueue{}).RegisteredWorkers(t.Context(), s.dial, f); err != nil {
+			all, err := (redisQueue{}).RegisteredWorkers(t.Context(), s.dial, f)
+			if err != nil {
 				t.Fatal(err)
 			}
-			if got == want {
+			if got = len(all); got == want {
 				return
 			}
 			time.Sleep(20 * time.Millisecond) // a closed connection is not gone at once
@@ -169,6 +168,37 @@ func TestRegisteredWorkersOfARealServer(t *testing.T) {
 	f.Password = "wrong"
 	if _, err := (redisQueue{}).RegisteredWorkers(t.Context(), s.dial, f); managed.ClassOf(err) != managed.ClassPermission {
 		t.Errorf("with the wrong password: %v", err)
+	}
+}
+
+// TestRedisURLs: all kinds of clients take the URLs. (redux, for R, takes the
+// one of the workers' environment, which names no user.)
+func TestRedisURLs(t *testing.T) {
+	testenv.Need(t, testenv.Redis, testenv.RQ)
+	for _, password := range []string{nastyPassword, " +%20 ", "käse", "default"} {
+		s := startRedis(t, []string{"sh"}, password)
+		f := s.facts
+		f.Host = "127.0.0.1"
+		url := redisQueue{}.URL(f.Host, f.Port, f.Password)
+		if out, err := exec.Command("redis-cli", "--no-auth-warning", "-u", url, "PING").CombinedOutput(); err != nil || string(out) != "PONG\n" {
+			t.Errorf("redis-cli, password %q: %q, %v", password, out, err)
+		}
+		for _, url := range []string{url, redisQueue{}.Environment(managed.RoleWorker, f).Secret[redisURL].Reveal()} {
+			code := "import redis, sys; print(redis.Redis.from_url(sys.argv[1]).ping())"
+			if out, err := exec.Command(testenv.SystemPython, "-c", code, url).CombinedOutput(); err != nil || string(out) != "True\n" {
+				t.Errorf("redis-py, password %q: %q, %v", password, out, err)
+			}
+			options, err := redis.ParseURL(url)
+			if err != nil {
+				t.Fatal(err)
+			}
+			client := redis.NewClient(options)
+			if err := client.Ping(t.Context()).Err(); err != nil {
+				t.Errorf("go-redis, password %q: %v", password, err)
+			}
+			_ = client.Close()
+		}
+		s.stop(t)
 	}
 }
 
@@ -205,7 +235,7 @@ echo "left:$REDISCLI_AUTH$DOCKERPARALLEL_QUEUE$REDIS_HOST$REDIS_PORT"
 type redisProcess struct {
 	cmd    *exec.Cmd
 	exited chan error
-	output *lockedBuffer
+	output *testenv.Output
 	facts  managed.Facts
 }
 
@@ -214,7 +244,7 @@ type redisProcess struct {
 func startRedis(t *testing.T, shell []string, password string) *redisProcess {
 	t.Helper()
 	for range 5 {
-		s := tryRedis(t, shell, password)
+		s := tryRedis(t, shell, password, freePort(t))
 		if s != nil {
 			return s
 		}
@@ -224,26 +254,20 @@ func startRedis(t *testing.T, shell []string, password string) *redisProcess {
 }
 
 // tryRedis is nil if someone else took the port in the meantime.
-func tryRedis(t *testing.T, shell []string, password string) *redisProcess {
+func tryRedis(t *testing.T, shell []string, password string, port int) *redisProcess {
 	t.Helper()
-	f := managed.Facts{Namespace: "default", Cluster: "sim", Port: freePort(t), Password: managed.Secret(password)}
+	f := managed.Facts{Namespace: "default", Cluster: "sim", Port: port, Password: managed.Secret(password)}
 	command := redisQueue{}.Defaults(managed.RoleServer).Command
 	if command[0] != "sh" {
 		t.Fatalf("the server's command begins with %q", command[0])
 	}
 	argv := append(append([]string{}, shell...), command[1:]...)
-	s := &redisProcess{cmd: exec.Command(argv[0], argv[1:]...), exited: make(chan error, 1), output: &lockedBuffer{}, facts: f}
+	s := &redisProcess{cmd: exec.Command(argv[0], argv[1:]...), exited: make(chan error, 1), output: &testenv.Output{}, facts: f}
 	s.cmd.Dir = t.TempDir()
 	s.cmd.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	s.cmd.Stdout, s.cmd.Stderr = s.output, s.output
-	s.cmd.Env = []string{"PATH=" + os.Getenv("PATH"), "DOCKERPARALLEL_SERVER_PORT=" + s.port(), "DOCKERPARALLEL_SERVER_PASSWORD=" + password}
-	env := redisQueue{}.Environment(managed.RoleServer, f)
-	for name, value := range env.Plain {
-		s.cmd.Env = append(s.cmd.Env, name+"="+value)
-	}
-	for name, value := range env.Secret {
-		s.cmd.Env = append(s.cmd.Env, name+"="+value.Reveal())
-	}
+	s.cmd.Env = append(variablesOf(redisQueue{}, managed.RoleServer, f),
+		"PATH="+os.Getenv("PATH"), "DOCKERPARALLEL_SERVER_PORT="+s.port(), "DOCKERPARALLEL_SERVER_PASSWORD="+password)
 	if err := s.cmd.Start(); err != nil {
 		t.Fatal(err)
 	}
@@ -261,7 +285,7 @@ func tryRedis(t *testing.T, shell []string, password string) *redisProcess {
 			t.Fatalf("the server ended: %v\n%s", err, s.output)
 		default:
 		}
-		conn, err := s.dial(t.Context())
+		conn, err := s.dial(t.Context(), managed.PortMain)
 		if err == nil {
 			_ = conn.Close()
 			s.checkArguments(t)
@@ -330,7 +354,7 @@ func (s *redisProcess) checkArguments(t *testing.T) {
 
 func (s *redisProcess) port() string { return strconv.Itoa(s.facts.Port) }
 
-func (s *redisProcess) dial(ctx context.Context) (net.Conn, error) {
+func (s *redisProcess) dial(ctx context.Context, _ string) (net.Conn, error) {
 	return new(net.Dialer).DialContext(ctx, "tcp", net.JoinHostPort("127.0.0.1", s.port()))
 }
 
@@ -374,22 +398,4 @@ func printable(r *rand.Rand, n int) string {
 		b[i] = byte(' ' + r.IntN('~'-' '+1))
 	}
 	return string(b)
-}
-
-// lockedBuffer can be read while a process still writes to it.
-type lockedBuffer struct {
-	mu  sync.Mutex
-	buf bytes.Buffer
-}
-
-func (b *lockedBuffer) Write(p []byte) (int, error) {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.Write(p)
-}
-
-func (b *lockedBuffer) String() string {
-	b.mu.Lock()
-	defer b.mu.Unlock()
-	return b.buf.String()
 }

@@ -96,14 +96,14 @@ func TestProbeClasses(t *testing.T) {
 
 func TestProbeKeepsTheClassOfTheDial(t *testing.T) {
 	dials := 0
-	dial := func(context.Context) (net.Conn, error) {
+	dial := func(context.Context, string) (net.Conn, error) {
 		dials++
 		return nil, managed.Errorf(managed.ClassPermission, "", "not you")
 	}
 	if err := (redisQueue{}).ProbeServer(t.Context(), dial, serverFacts); managed.ClassOf(err) != managed.ClassPermission {
 		t.Errorf("%v is of class %q", err, managed.ClassOf(err))
 	}
-	dial = func(context.Context) (net.Conn, error) {
+	dial = func(context.Context, string) (net.Conn, error) {
 		dials++
 		return nil, errors.New("connection refused")
 	}
@@ -118,7 +118,7 @@ func TestProbeKeepsTheClassOfTheDial(t *testing.T) {
 // TestProbeDoesNotHang: a server that accepts and then says nothing, and one
 // that stops in the middle, hold nobody for longer than their context.
 func TestProbeDoesNotHang(t *testing.T) {
-	silent := func(context.Context) (net.Conn, error) {
+	silent := func(context.Context, string) (net.Conn, error) {
 		here, there := net.Pipe()
 		t.Cleanup(func() { _ = there.Close() })
 		go func() { _, _ = io.Copy(io.Discard, there) }()
@@ -167,8 +167,8 @@ func TestProbeLeavesNothingBehind(t *testing.T) {
 	replies := map[string]string{"HELLO": "*0", "PING": "+PONG", "CLIENT": "$0\r\n"}
 	var dials atomic.Int32
 	inner := fakeRedis(t, &dials, replies)
-	dial := func(ctx context.Context) (net.Conn, error) {
-		conn, err := inner(ctx)
+	dial := func(ctx context.Context, _ string) (net.Conn, error) {
+		conn, err := inner(ctx, managed.PortMain)
 		if err == nil {
 			open.Add(1)
 			conn = &countedConn{Conn: conn, open: &open}
@@ -214,7 +214,7 @@ func (c *countedConn) Close() error {
 // command's name. "" closes the connection, as does a command without a reply.
 func fakeRedis(t *testing.T, dials *atomic.Int32, replies map[string]string) managed.DialFunc {
 	t.Helper()
-	return func(context.Context) (net.Conn, error) {
+	return func(context.Context, string) (net.Conn, error) {
 		dials.Add(1)
 		here, there := net.Pipe()
 		go func() {

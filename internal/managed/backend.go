@@ -125,6 +125,20 @@ type ContainerSpec struct {
 	Options any
 }
 
+// OptionsAs reads a role's options (see ContainerSpec) as a backend's own, which
+// come as a value or a pointer. Those of another backend are none: the provider
+// has warned that they are not used.
+func OptionsAs[T any](options any) T {
+	if o, ok := options.(T); ok {
+		return o
+	}
+	if o, ok := options.(*T); ok && o != nil {
+		return *o
+	}
+	var none T
+	return none
+}
+
 // Port is a named port that a container listens on.
 type Port struct {
 	// Name is how [Endpointer] and [Prober] are asked for it. A server's main
@@ -182,9 +196,16 @@ type Observation struct {
 	CreatedAt  time.Time
 	StartedAt  time.Time
 	FinishedAt time.Time
+	// Ready is the verdict of the container's own health check; nil if it has
+	// none. A server with a check is waited for until it is true.
+	Ready *bool
 	// Node is the machine that the container runs on, if the backend has
 	// several.
 	Node string
+	// Image as it was requested, ImageDigest what it was resolved to; "" where
+	// the backend has no images or does not tell.
+	Image       string
+	ImageDigest string
 }
 
 // Endpoint says where a server's port is reached. The public pair may be
@@ -224,6 +245,9 @@ type Properties struct {
 	// SameLAN is true if workers can reach the server's private endpoint:
 	// the default of server_worker_same_lan.
 	SameLAN bool
+	// StableServerName is true if a server's private address is the same after
+	// it was started anew, so that workers that try again find the new one.
+	StableServerName bool
 	// NeedsImage is true if a container cannot run without an image,
 	// NeedsCommand if it cannot run without a command.
 	NeedsImage   bool

@@ -5,6 +5,7 @@ package managed
 
 import (
 	"context"
+	"errors"
 	"net"
 	"time"
 )
@@ -54,7 +55,8 @@ func CapabilitiesOf(b Backend) Capabilities {
 // crash can leave orphans.
 type Lister interface {
 	// List returns everything with our managed-by label that the selector
-	// matches, whatever its status, in one call or one run of pages.
+	// matches, whatever its status: containers in one call or one run of
+	// pages, artifacts at least if they are asked for.
 	List(ctx context.Context, sel Selector) (Inventory, error)
 }
 
@@ -65,6 +67,8 @@ type Selector struct {
 	Cluster   string
 	Pool      string
 	Role      Role
+	// Artifacts asks for them, too: they may cost calls of their own.
+	Artifacts bool
 }
 
 // Inventory is what a backend holds of ours.
@@ -78,11 +82,16 @@ type Inventory struct {
 // Container is a listed container.
 type Container struct {
 	Handle Handle
+	// Name that the container finds in EnvContainer; "" if the backend sets none.
+	Name string
 	Observation
 	// Labels as they were given to Run.
 	Labels map[string]string
 	// Endpoints by port name, where the listing tells them; nil otherwise.
 	Endpoints map[string]Endpoint
+	// Exports are what else a person may want to know of a server: its
+	// network, how to tunnel to it. They do not change while it runs.
+	Exports map[string]string
 }
 
 // Artifact is something other than a container that the backend made.
@@ -92,6 +101,9 @@ type Artifact struct {
 	ID        string
 	Labels    map[string]string
 	CreatedAt time.Time
+	// Stuck says why a removal by this backend has failed, if that was a fault
+	// of what is beneath it.
+	Stuck string
 }
 
 // ArtifactKiller removes artifacts that a lost state left behind. An unknown
@@ -115,14 +127,16 @@ type PortPicker interface {
 // Preparer makes the infrastructure that the containers of a scope share and
 // removes it again.
 type Preparer interface {
-	// Prepare makes what is missing. It may be called many times, and by
+	// Prepare makes what is missing for containers with these options of the
+	// role (ContainerSpec.Options). It may be called many times, and by
 	// clusters and pools alike, at once.
-	Prepare(ctx context.Context, scope Scope) error
+	Prepare(ctx context.Context, scope Scope, options any) error
 	// Cleanup removes what Prepare made if nothing uses it any more: the last
 	// one out cleans. Shallow removes what costs money or names the scope;
 	// deep removes everything that the backend ever made. It may be called
-	// many times; with something in use it does nothing, without error.
-	Cleanup(ctx context.Context, scope Scope, deep bool) error
+	// many times; with something of ours in use it does nothing, without
+	// error. Left says in sentences what stays because somebody else uses it.
+	Cleanup(ctx context.Context, scope Scope, deep bool) (left []string, err error)
 }
 
 // Preflighter tells, at apply and before anything that runs is touched,
@@ -173,9 +187,17 @@ type SecretStore interface {
 // Prober reaches into a cluster from where the backend is, not from where
 // Terraform runs.
 type Prober interface {
-	// Dial opens a connection to a named port of a container.
+	// Dial opens a connection to a named port of a container. The error wraps
+	// [ErrNoRoute] if there is no way to the container's network from here.
 	Dial(ctx context.Context, h Handle, port string) (net.Conn, error)
+	// Listens returns nil if something in the container listens on the named
+	// port, found out without a connection to it. It is asked where Dial has
+	// no route. An error of ClassInvalid says that there is no way to tell.
+	Listens(ctx context.Context, h Handle, port string) error
 }
+
+// ErrNoRoute says that a container's network cannot be reached from here.
+var ErrNoRoute = errors.New("the container's network cannot be reached from here")
 
 // LogReader reads the end of a container's log, for diagnostics.
 type LogReader interface {

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"slices"
+	"strings"
 	"time"
 )
 
@@ -34,10 +35,11 @@ const emptyTime = 10 * time.Minute
 //
 // A cluster in which containers of another owner are is refused with a
 // [ForeignError] unless Force is set; a pool is emptied of ours only. What
-// could not be killed is in the error.
-func (m *Manager) Cleanup(ctx context.Context, req CleanupRequest) error {
+// could not be killed is in the error. The notices tell what was left because
+// somebody else uses it.
+func (m *Manager) Cleanup(ctx context.Context, req CleanupRequest) ([]Notice, error) {
 	if err := checkScope(req.Scope); err != nil {
-		return err
+		return nil, err
 	}
 	known := map[Handle]bool{}
 	for _, h := range req.Known {
@@ -49,17 +51,29 @@ func (m *Manager) Cleanup(ctx context.Context, req CleanupRequest) error {
 	}
 	sel := Selector{Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Pool: req.Scope.Pool, Role: role}
 	if err := m.empty(ctx, req, sel, known); err != nil {
-		return err
+		return nil, err
 	}
 	if req.Scope.Pool == "" && m.can.SecretStore != nil {
 		if err := m.can.SecretStore.DeleteSecret(ctx, req.Scope); err != nil {
-			return wrap(err, "removing the secret of cluster "+req.Scope.Cluster)
+			return nil, wrap(err, "removing the secret of cluster "+req.Scope.Cluster)
 		}
 	}
-	if m.can.Preparer != nil {
-		return wrap(m.can.Preparer.Cleanup(ctx, req.Scope, req.Deep), "cleaning up after "+req.Scope.Cluster)
+	return m.cleanup(ctx, req.Scope, req.Deep)
+}
+
+// cleanup removes what the containers of a scope shared.
+func (m *Manager) cleanup(ctx context.Context, scope Scope, deep bool) ([]Notice, error) {
+	if m.can.Preparer == nil {
+		return nil, nil
 	}
-	return nil
+	left, err := m.can.Preparer.Cleanup(ctx, scope, deep)
+	if err != nil {
+		return nil, wrap(err, "cleaning up after "+scope.Cluster)
+	}
+	if len(left) == 0 {
+		return nil, nil
+	}
+	return []Notice{{Summary: "In Use by Others", Detail: strings.Join(left, "\n")}}, nil
 }
 
 // empty kills what is ours in a scope, and lists again until nothing is left.
@@ -85,15 +99,20 @@ func (m *Manager) empty(ctx context.Context, req CleanupRequest, sel Selector, k
 		if first {
 			// Handles that a list does not show may exist all the same.
 			handles = append(handles, req.Known...)
-			if s, err := m.getSecret(ctx, req.Scope); err != nil && ClassOf(err) != ClassInvalid { // a damaged one goes, too
-				return err
-			} else if s != nil && req.Scope.Pool == "" {
-				handles = append(handles, s.Handle)
+			if m.can.Lister == nil && req.Scope.Pool == "" {
+				if s, err := m.getSecret(ctx, req.Scope); err != nil && ClassOf(err) != ClassInvalid { // a damaged one goes, too
+					return err
+				} else if s != nil {
+					handles = append(handles, s.Handle)
+				}
 			}
 		} else if len(ours) == 0 {
 			return nil
 		}
-		m.opts.Log.InfoContext(ctx, "stopping containers", "cluster", req.Scope.Cluster, "pool", req.Scope.Pool, "containers", len(unique(handles)))
+		handles = unique(handles)
+		if len(handles) > 0 {
+			m.opts.Log.InfoContext(ctx, "stopping containers", "cluster", req.Scope.Cluster, "pool", req.Scope.Pool, "containers", len(handles))
+		}
 		if err := m.kill(ctx, handles); err != nil {
 			return err
 		}
@@ -118,6 +137,7 @@ type Leftovers struct {
 
 // Leftovers lists everything that a selector matches, artifacts included.
 func (m *Manager) Leftovers(ctx context.Context, sel Selector) (Leftovers, error) {
+	sel.Artifacts = true
 	inv, err := m.inventory(ctx, sel)
 	if err != nil {
 		return Leftovers{}, err
@@ -161,8 +181,8 @@ func (m *Manager) Sweep(ctx context.Context, l Leftovers) error {
 			continue
 		}
 		seen[s] = true
-		if err := m.can.Preparer.Cleanup(ctx, s, false); err != nil {
-			return wrap(err, "cleaning up after "+s.Cluster)
+		if _, err := m.cleanup(ctx, s, false); err != nil {
+			return err
 		}
 	}
 	return nil

@@ -5,6 +5,7 @@ package managed
 
 import (
 	"context"
+	"errors"
 	"net"
 	"strconv"
 	"time"
@@ -65,12 +66,20 @@ func (m *Manager) noServer(scope Scope, launch string, s Server) error {
 	switch {
 	case !s.Found:
 		return Errorf(ClassNotFound, "cluster_id", "there is no cluster %q in namespace %q on this backend", scope.Cluster, scope.Namespace)
+	case s.Status == StatusRunning && (launch == "" || s.Launch == launch):
+		return m.wrongSecret(scope)
 	case s.Status == StatusRunning:
 		return Errorf(ClassNotFound, "cluster_id", "cluster %q runs as launch %q, not %q: it was started again by someone else; refresh and apply again", scope.Cluster, s.Launch, launch)
 	case s.Status == StatusInitializing:
 		return Errorf(ClassDeadline, "cluster_id", "the server %s of cluster %q did not start in time", s.Handle, scope.Cluster)
 	}
 	return Errorf(ClassNotFound, "cluster_id", "the server %s of cluster %q does not run (%s): apply the cluster first", s.Handle, scope.Cluster, s.Reason)
+}
+
+// wrongSecret: it was overwritten by somebody who has not started a server yet,
+// or never will.
+func (m *Manager) wrongSecret(scope Scope) error {
+	return Errorf(ClassConflict, "cluster_id", "the secret of cluster %q is not that of the server which runs: the server is being started again just now, or two applies started it at once and one was cut off. Try again in a minute; if that does not help, replace the cluster (terraform apply -replace=...)", scope.Cluster)
 }
 
 func addressOf(s Server, secret *clusterSecret) ServerAddress {
@@ -113,18 +122,45 @@ func (m *Manager) Credentials(ctx context.Context, scope Scope) (*Credentials, e
 	if err != nil || secret == nil {
 		return nil, err
 	}
+	if secret.Launch != s.Launch {
+		return nil, m.wrongSecret(scope)
+	}
 	return &Credentials{Framework: secret.Framework, Password: Secret(secret.Password), Endpoint: s.Endpoint, Launch: s.Launch}, nil
 }
 
-// dialer reaches a server's main port from where the backend is.
-func (m *Manager) dialer(h Handle) DialFunc {
-	return func(ctx context.Context) (net.Conn, error) { return m.can.Prober.Dial(ctx, h, PortMain) }
+// dialer reaches a server's ports: from where the backend is or, if the server
+// is from elsewhere, from where we are.
+func (m *Manager) dialer(fw Framework, s ServerAddress) DialFunc {
+	if m.can.Prober != nil && s.Handle != "" {
+		return func(ctx context.Context, port string) (net.Conn, error) {
+			return m.can.Prober.Dial(ctx, s.Handle, port)
+		}
+	}
+	numbers := portNumbers(fw.Defaults(RoleServer), s.Port)
+	numbers[PortMain] = s.Port
+	return func(ctx context.Context, port string) (net.Conn, error) {
+		if numbers[port] == 0 {
+			return nil, Errorf(ClassInvalid, "", "the framework %q has no port %q", fw.Name(), port)
+		}
+		var d net.Dialer
+		conn, err := d.DialContext(ctx, "tcp", net.JoinHostPort(s.Host, strconv.Itoa(numbers[port])))
+		if unknown := (*net.DNSError)(nil); errors.As(err, &unknown) && unknown.IsNotFound {
+			return nil, Errorf(ClassInvalid, "wait_for", "the name %q of the server is not known where Terraform runs, so the server cannot be asked from here: use wait_for = \"running\"", s.Host)
+		}
+		return conn, err
+	}
 }
 
-// dialAddress reaches a server from elsewhere, from where we are.
-func dialAddress(host string, port int) DialFunc {
-	return func(ctx context.Context) (net.Conn, error) {
-		var d net.Dialer
-		return d.DialContext(ctx, "tcp", net.JoinHostPort(host, strconv.Itoa(port)))
+// portNumbers of the ports beside a server's main one. Where that is the
+// framework's usual one, so are they; else they follow it, so that two servers
+// on one machine need only differ in their port.
+func portNumbers(d Defaults, main int) map[string]int {
+	numbers := make(map[string]int, len(d.Ports)+1)
+	for i, p := range d.Ports {
+		numbers[p.Name] = p.Number
+		if main != d.Port {
+			numbers[p.Name] = main + 1 + i
+		}
 	}
+	return numbers
 }

@@ -22,6 +22,9 @@ const (
 	EnvServerPassword = "DOCKERPARALLEL_SERVER_PASSWORD"
 	EnvServerURL      = "DOCKERPARALLEL_SERVER_URL"
 	EnvWorkers        = "DOCKERPARALLEL_WORKERS"
+	// EnvContainer is the container's own name: Container.Name. The backend
+	// sets it, as each container of a Run has another.
+	EnvContainer = "DOCKERPARALLEL_CONTAINER"
 )
 
 // EnvPrefix is reserved: a user may not set a variable that begins with it.

@@ -182,3 +182,17 @@ func TestLabelsRoundTrip(t *testing.T) {
 		t.Error("without the managed-by label it is not ours")
 	}
 }
+
+// TestPortNumbers: a server's further ports are the framework's usual ones
+// beside its usual main port, and follow any other.
+func TestPortNumbers(t *testing.T) {
+	d := Defaults{Port: 8786, Ports: []Port{{Name: "dashboard", Number: 8787}, {Name: "extra", Number: 9000}}}
+	for main, want := range map[int]map[string]int{
+		8786: {"dashboard": 8787, "extra": 9000},
+		7000: {"dashboard": 7001, "extra": 7002},
+	} {
+		if got := portNumbers(d, main); !maps.Equal(got, want) {
+			t.Errorf("beside %d: %v, want %v", main, got, want)
+		}
+	}
+}

@@ -49,6 +49,10 @@ func (f Failure) String() string {
 	return b.String()
 }
 
+// ErrLaunchLost says that a server cannot come back under its old launch: the
+// secret that its workers were given is not there any more.
+var ErrLaunchLost = errors.New("the secret that its workers know is gone, so they could not connect to it; the next apply starts server and workers anew")
+
 // FailedError says that a container ended although it should run.
 type FailedError struct {
 	Scope   Scope

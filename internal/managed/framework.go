@@ -12,7 +12,8 @@ import (
 // Framework is the parallel framework that a cluster's containers speak. It
 // knows how server and workers are configured and how a client connects.
 // Methods are pure: they make no call and keep no state. What a framework can
-// do beyond that it says by implementing [ServerProber] or [WorkerCounter].
+// do beyond that it says by implementing [ServerProber], [WorkerLister],
+// [IdleTeller], [Drainer], [Configured] or [Exporter].
 type Framework interface {
 	// Name as in the configuration: "custom", "redis", ...
 	Name() string
@@ -42,7 +43,10 @@ type Defaults struct {
 	Entrypoint []string
 	Command    []string
 	// Port that the server listens on, 0 if the framework has no usual one.
-	Port     int
+	Port int
+	// Ports that the server listens on beside it, by name, in the order in
+	// which they follow the main one where that is not the usual one.
+	Ports    []Port
 	Hardware Hardware
 	// MaxWorkers in a container.
 	MaxWorkers int
@@ -59,11 +63,15 @@ type Facts struct {
 	Pool      string
 	// Host and Port where the workers reach the server. For the server itself
 	// they are where it listens.
-	Host     string
-	Port     int
+	Host string
+	Port int
+	// Ports of the server beside the main one, by name.
+	Ports    map[string]int
 	Password Secret
 	// Workers to run in this container; 0 for the server.
 	Workers int
+	// Hardware of one worker; of the server, for the server.
+	Hardware Hardware
 }
 
 // Environment of a container, the secret part apart.
@@ -78,6 +86,9 @@ type ClientFacts struct {
 	// Host and Port where the client reaches the server.
 	Host string
 	Port int
+	// Tunnel is the ssh command that brings Port of the client's own machine to
+	// the server, where the client has no other way to it; "" where it has.
+	Tunnel string
 }
 
 // Client is code, ready to paste, that registers the cluster as a parallel
@@ -89,9 +100,9 @@ type Client struct {
 	Shell  string
 }
 
-// DialFunc opens a connection to the server's main port, from wherever it
-// can be reached.
-type DialFunc func(ctx context.Context) (net.Conn, error)
+// DialFunc opens a connection to a named port of the server (PortMain, or one
+// of Defaults.Ports), from wherever it can be reached.
+type DialFunc func(ctx context.Context, port string) (net.Conn, error)
 
 // ServerProber is a Framework that can tell whether its server answers.
 type ServerProber interface {
@@ -100,10 +111,54 @@ type ServerProber interface {
 	ProbeServer(ctx context.Context, dial DialFunc, f Facts) error
 }
 
-// WorkerCounter is a Framework whose server can count its workers.
-type WorkerCounter interface {
-	// RegisteredWorkers counts the workers of f.Pool that the server knows.
-	RegisteredWorkers(ctx context.Context, dial DialFunc, f Facts) (int, error)
+// WorkerLister is a Framework whose server knows its workers.
+type WorkerLister interface {
+	// RegisteredWorkers lists those of f.Pool. It may list some that have died
+	// lately; the core counts those of containers that are alive.
+	RegisteredWorkers(ctx context.Context, dial DialFunc, f Facts) ([]RegisteredWorker, error)
+}
+
+// RegisteredWorker is what a server knows of a worker.
+type RegisteredWorker struct {
+	// Container that the worker is in, as it found it in EnvContainer; "" if
+	// it has not told the server, and is then taken for alive.
+	Container string
+	// Workers that it stands for; 0 means one.
+	Workers int
+	// Busy is true while it has a task; see [IdleTeller].
+	Busy bool
+}
+
+// IdleTeller is a WorkerLister that knows whether its workers are busy, so that
+// scale_in = "idle" can choose.
+type IdleTeller interface {
+	WorkerLister
+	// TellsIdle says that RegisteredWorker.Busy is to be believed, and that
+	// the workers name their containers.
+	TellsIdle()
+}
+
+// Drainer is a Framework whose server has to be told before workers leave: a
+// stop signal alone would lose something.
+type Drainer interface {
+	// Drain has the workers in these containers (names as in EnvContainer)
+	// finish what they do and hand over what they hold, and returns when they
+	// have, or ctx ends. It is the first step of a stop, whose signal follows
+	// whatever Drain says.
+	Drain(ctx context.Context, dial DialFunc, f Facts, containers []string) error
+}
+
+// Configured is a Framework with options that a user has set.
+type Configured interface {
+	// Options by name; they encode to JSON. A change of them restarts the
+	// containers.
+	Options() map[string]any
+}
+
+// Exporter is a Framework with more to tell of its server than one address.
+type Exporter interface {
+	// Exports are shown to people, under their own names: "dashboard".
+	Exports(ports map[string]Endpoint) map[string]string
 }
 
 // Secret is a string that does not show itself in logs, errors or JSON.

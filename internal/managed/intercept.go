@@ -23,6 +23,15 @@ type Call struct {
 	Idempotent bool
 }
 
+// changes tells whether the backend may look different after the call.
+func (c *Call) changes() bool {
+	switch c.Verb {
+	case "run", "kill", "prepare", "cleanup", "put_secret", "delete_secret", "kill_artifacts":
+		return true
+	}
+	return false
+}
+
 // Interceptor stands around the calls of a backend. It calls next once or,
 // to try again, several times, and returns its last error or another one. It
 // is safe for use by several goroutines.
@@ -133,13 +142,17 @@ func (d *decorated) Endpoint(ctx context.Context, h Handle, port string) (e Endp
 }
 
 // Prepare is Preparer.Prepare.
-func (d *decorated) Prepare(ctx context.Context, scope Scope) error {
-	return d.call(ctx, "prepare", scope, 0, func(ctx context.Context) error { return d.can.Preparer.Prepare(ctx, scope) })
+func (d *decorated) Prepare(ctx context.Context, scope Scope, options any) error {
+	return d.call(ctx, "prepare", scope, 0, func(ctx context.Context) error { return d.can.Preparer.Prepare(ctx, scope, options) })
 }
 
 // Cleanup is Preparer.Cleanup.
-func (d *decorated) Cleanup(ctx context.Context, scope Scope, deep bool) error {
-	return d.call(ctx, "cleanup", scope, 0, func(ctx context.Context) error { return d.can.Preparer.Cleanup(ctx, scope, deep) })
+func (d *decorated) Cleanup(ctx context.Context, scope Scope, deep bool) (left []string, err error) {
+	err = d.call(ctx, "cleanup", scope, 0, func(ctx context.Context) (err error) {
+		left, err = d.can.Preparer.Cleanup(ctx, scope, deep)
+		return err
+	})
+	return left, err
 }
 
 // Preflight is Preflighter.Preflight.
@@ -177,6 +190,12 @@ func (d *decorated) Dial(ctx context.Context, h Handle, port string) (conn net.C
 		return err
 	})
 	return conn, err
+}
+
+// Listens is Prober.Listens. Like Dial it is not tried again here.
+func (d *decorated) Listens(ctx context.Context, h Handle, port string) error {
+	c := &Call{Backend: d.props.Name, Verb: "listens", Count: 1}
+	return d.around(ctx, c, func(ctx context.Context) error { return d.can.Prober.Listens(ctx, h, port) })
 }
 
 // Tail is LogReader.Tail.

@@ -100,9 +100,11 @@ type Notice struct {
 // Member is a listed container with its labels decoded.
 type Member struct {
 	Handle Handle
+	Name   string
 	Labels
 	Observation
 	Endpoints map[string]Endpoint
+	Exports   map[string]string
 }
 
 // alive tells whether the member does its work or is about to.
@@ -142,7 +144,7 @@ func (m *Manager) members(inv Inventory, sel Selector) []Member {
 		}
 		o := c.Observation
 		o.Known = true
-		all = append(all, Member{Handle: c.Handle, Labels: labels, Observation: m.timely(o, now), Endpoints: c.Endpoints})
+		all = append(all, Member{Handle: c.Handle, Name: c.Name, Labels: labels, Observation: m.timely(o, now), Endpoints: c.Endpoints, Exports: c.Exports})
 	}
 	return all
 }

@@ -154,11 +154,6 @@ func (m *Manager) SetWorkerNumber(ctx context.Context, req PoolRequest) (PoolRes
 	if m.can.Packer != nil {
 		req.MaxWorkers = max(1, min(req.MaxWorkers, m.can.Packer.MaxWorkersPerContainer(req.Worker.Hardware)))
 	}
-	if m.can.Preparer != nil {
-		if err := m.can.Preparer.Prepare(ctx, req.Scope); err != nil {
-			return PoolResult{}, wrap(err, "preparing for worker pool "+req.Scope.Pool)
-		}
-	}
 	op := &poolOp{m: m, req: req, hash: req.Worker.Hash(), tokens: map[string]bool{}}
 	world, err := op.look(ctx, true)
 	if err != nil {
@@ -169,9 +164,17 @@ func (m *Manager) SetWorkerNumber(ctx context.Context, req PoolRequest) (PoolRes
 			return PoolResult{}, &ExistsError{Scope: req.Scope, Role: RoleWorker, Members: foreign}
 		}
 	}
+	if workersOf(world) > req.Workers {
+		op.askBusy(ctx)
+	}
 	op.decide(world)
 	if err := op.preflight(ctx); err != nil {
 		return PoolResult{}, err
+	}
+	if m.can.Preparer != nil && op.plan.launch > 0 {
+		if err := m.can.Preparer.Prepare(ctx, req.Scope, req.Worker.Options); err != nil {
+			return PoolResult{}, wrap(err, "preparing for worker pool "+req.Scope.Pool)
+		}
 	}
 	op.act(ctx)
 	return op.conclude(ctx)
@@ -193,6 +196,7 @@ type poolOp struct {
 	watched []watched       // what has to come up, in order
 	ended   map[Handle]bool // of watched: seen to have stopped
 	counted []Member        // what the result counts
+	busy    map[string]bool // names of containers that are known to have a task
 
 	causes   []error // why workers could not be started or counted
 	leftover []error // what could not be stopped
@@ -379,7 +383,7 @@ func (op *poolOp) fit(fits []Member, free int) (adopted, victims []Member) {
 		index[c.Handle] = i
 		cs[i] = candidate{
 			handle: c.Handle, workers: c.Workers, outdated: c.SpecHash != op.hash,
-			running: c.Status == StatusRunning, started: c.StartedAt,
+			running: c.Status == StatusRunning, busy: op.busy[c.Name], started: c.StartedAt,
 		}
 	}
 	sortCandidates(cs, op.req.ScaleIn)

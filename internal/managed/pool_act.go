@@ -57,6 +57,13 @@ func (op *poolOp) act(ctx context.Context) {
 			return
 		}
 	} else {
+		if op.req.Worker.Hardware.GPUs > 0 && p.launch > 0 {
+			// What replaces a victim needs the devices that the victim holds.
+			if err := op.stop(ctx, p.victims); err != nil {
+				return
+			}
+			p.victims = nil
+		}
 		op.launch(ctx, p.launch)
 		op.await(ctx)
 	}
@@ -168,7 +175,7 @@ func (op *poolOp) leaveOrder(members []Member) []Member {
 	cs := make([]candidate, len(members))
 	byHandle := make(map[Handle]Member, len(members))
 	for i, c := range members {
-		cs[i] = candidate{handle: c.Handle, workers: c.Workers, running: c.Status == StatusRunning, started: c.StartedAt}
+		cs[i] = candidate{handle: c.Handle, workers: c.Workers, running: c.Status == StatusRunning, busy: op.busy[c.Name], started: c.StartedAt}
 		byHandle[c.Handle] = c
 	}
 	sortCandidates(cs, op.req.ScaleIn)
@@ -199,8 +206,14 @@ func (op *poolOp) shortOf(n int) bool {
 	return alive < n
 }
 
-// stop kills members and notes what could not be killed.
+// stop lets members finish, kills them and notes what could not be killed.
 func (op *poolOp) stop(ctx context.Context, members []Member) error {
+	if op.drain(ctx, members) && ctx.Err() != nil {
+		// They take no task any more, so they have to go, whoever gives up.
+		var cancel context.CancelFunc
+		ctx, cancel = op.m.detached(ctx)
+		defer cancel()
+	}
 	err := op.m.kill(ctx, handlesOf(members))
 	if err != nil {
 		op.leftover = append(op.leftover, err)
@@ -212,12 +225,8 @@ func (op *poolOp) stop(ctx context.Context, members []Member) error {
 func (op *poolOp) request(size, count int) RunRequest {
 	m, req := op.m, &op.req
 	token := newToken()
-	facts := Facts{
-		Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Pool: req.Scope.Pool,
-		Host: req.Server.Host, Port: req.Server.Port, Password: req.Server.Password, Workers: size,
-	}
 	run := RunRequest{Scope: req.Scope, Role: RoleWorker, Count: count, Token: token}
-	run.Spec = containerSpec(req.Framework, RoleWorker, req.Worker, facts)
+	run.Spec = containerSpec(req.Framework, RoleWorker, req.Worker, op.facts(size))
 	run.Spec.Labels = Labels{
 		Namespace: req.Scope.Namespace, Owner: m.opts.Owner, Cluster: req.Scope.Cluster, Pool: req.Scope.Pool,
 		Role: RoleWorker, Framework: req.Framework.Name(), Workers: size, Launch: req.Server.Launch,

@@ -24,7 +24,7 @@ func (op *poolOp) conclude(ctx context.Context) (PoolResult, error) {
 	op.removeEnded(end)
 	achieved := res.achieved(op.req.WaitFor)
 	if op.req.WaitFor == WaitForRegistered && achieved > 0 {
-		n, err := op.awaitRegistered(ctx, achieved)
+		n, err := op.awaitRegistered(ctx, &res)
 		if err != nil {
 			op.causes = append(op.causes, err)
 		}
@@ -87,7 +87,7 @@ func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
 	for _, h := range res.Slots {
 		slotted[h] = h != ""
 	}
-	op.sortFill(fill)
+	op.sortFill(fill, leaving)
 	free := 0
 	for _, h := range res.Slots {
 		if h == "" {
@@ -101,6 +101,13 @@ func (op *poolOp) truth(ctx context.Context) (PoolResult, error) {
 		case c.Workers <= free:
 			place = append(place, c)
 			free -= c.Workers
+		case leaving[c.Handle] && free > 0 && op.m.can.Lister != nil:
+			// It has more workers than are wanted, and it works, which what was to
+			// replace it does not. The next operation finds it by the list; without
+			// one, its slots would be all that is known of it.
+			c.Workers = free
+			place = append(place, c)
+			free = 0
 		default:
 			surplus = append(surplus, c)
 			delete(byHandle, c.Handle)
@@ -161,9 +168,13 @@ func (op *poolOp) unseen(world []Member) []Member {
 }
 
 // sortFill brings containers into the order in which they take empty slots:
-// those of the wanted spec first, then the oldest.
-func (op *poolOp) sortFill(members []Member) {
+// those that were to leave last, and of both kinds those of the wanted spec
+// first, then the oldest.
+func (op *poolOp) sortFill(members []Member, leaving map[Handle]bool) {
 	slices.SortFunc(members, func(a, b Member) int {
+		if x, y := leaving[a.Handle], leaving[b.Handle]; x != y {
+			return trueFirst(!x)
+		}
 		if x, y := a.SpecHash == op.hash, b.SpecHash == op.hash; x != y {
 			return trueFirst(x)
 		}
@@ -203,6 +214,11 @@ func (op *poolOp) judge(ctx context.Context, res *PoolResult, achieved int, ende
 	leftover := errors.Join(op.leftover...)
 	if achieved >= req.Workers-op.lostWorkers() {
 		if res.Outdated == 0 || len(op.plan.retire) == 0 {
+			if req.Create && leftover != nil {
+				// An error would taint the pool, and the next apply would destroy what works.
+				op.notices = append(op.notices, Notice{Summary: "Workers Could Not Be Removed", Detail: leftover.Error() + "\nThe next apply that changes the pool tries again."})
+				leftover = nil
+			}
 			return leftover // what it did not mean to replace is no failure
 		}
 		return &UpdateError{Scope: req.Scope, Wanted: req.Workers, Outdated: res.Outdated, Failures: op.failures, Causes: slices.Concat(op.causes, op.leftover)}
@@ -275,36 +291,6 @@ func (op *poolOp) rollBack(ctx context.Context, res *PoolResult) bool {
 		}
 	}
 	return true
-}
-
-// awaitRegistered waits until the server counts the wanted workers.
-func (op *poolOp) awaitRegistered(ctx context.Context, want int) (int, error) {
-	counter, ok := op.req.Framework.(WorkerCounter)
-	if !ok {
-		return 0, Errorf(ClassInvalid, "wait_for", "the framework %q cannot count registered workers", op.req.Framework.Name())
-	}
-	server := op.req.Server
-	dial := dialAddress(server.Host, server.Port)
-	if op.m.can.Prober != nil && server.Handle != "" {
-		dial = op.m.dialer(server.Handle)
-	}
-	facts := Facts{
-		Namespace: op.req.Scope.Namespace, Cluster: op.req.Scope.Cluster, Pool: op.req.Scope.Pool,
-		Host: server.Host, Port: server.Port, Password: server.Password,
-	}
-	for p := op.m.newPause(); ; {
-		n, err := counter.RegisteredWorkers(ctx, dial, facts)
-		if err == nil && n >= want {
-			return n, nil
-		}
-		op.log(ctx, "waiting for workers to register with the server", "registered", n, "wanted", want)
-		if end := p.wait(ctx); end != nil {
-			if err == nil {
-				err = Errorf(ClassOf(end), "", "the server counts %d of %d workers when the time is over: those that run but did not register cannot reach the server or do not know its password", n, want)
-			}
-			return n, wrap(err, "counting the registered workers of pool "+op.req.Scope.Pool)
-		}
-	}
 }
 
 // firstHandles are at most ten, for messages.

@@ -4,8 +4,12 @@
 package managed
 
 import (
+	"cmp"
 	"context"
+	"errors"
 	"fmt"
+	"maps"
+	"net"
 	"slices"
 	"time"
 )
@@ -27,6 +31,11 @@ type ServerRequest struct {
 	// the server is started anew, whatever is found.
 	Create     bool
 	OnExisting OnExisting
+	// KeepLaunch, if not empty, has the server come back under that launch, so
+	// that workers which connect again by themselves need not restart. The
+	// backend has to have stable server names, and the password, the port and
+	// the framework must be those of that launch.
+	KeepLaunch string
 	// Known is the server's handle as the caller remembers it, for backends
 	// that cannot list.
 	Known Handle
@@ -47,6 +56,10 @@ type Server struct {
 	Record    string
 	Observation
 	Endpoint Endpoint
+	// Endpoints of all its ports by name, as far as the listing tells them.
+	Endpoints map[string]Endpoint
+	// Exports of the backend; see Container.
+	Exports map[string]string
 	// Notices of the operation that returned this.
 	Notices []Notice
 }
@@ -55,15 +68,11 @@ type Server struct {
 // spec and answering, and returns it. On error nothing that it started is left.
 //
 // Errors: [ExistsError] if Create finds what it may not take; [FailedError] if
-// the server ended instead of answering.
+// the server ended instead of answering; [ErrLaunchLost] if the launch to keep
+// cannot be kept.
 func (m *Manager) RunServer(ctx context.Context, req ServerRequest) (Server, error) {
 	if err := checkScope(req.Scope); err != nil {
 		return Server{}, err
-	}
-	if m.can.Preparer != nil {
-		if err := m.can.Preparer.Prepare(ctx, clusterScope(req.Scope)); err != nil {
-			return Server{}, wrap(err, "preparing for cluster "+req.Scope.Cluster)
-		}
 	}
 	found, err := m.servers(ctx, req.Scope, req.Known)
 	if err != nil {
@@ -86,8 +95,19 @@ func (m *Manager) RunServer(ctx context.Context, req ServerRequest) (Server, err
 			return s, err
 		}
 	}
-	return m.launchServer(ctx, req, found, secret)
+	for try := 1; ; try++ {
+		s, err := m.launchServer(ctx, req, found, secret)
+		// A port that was free a moment ago can be somebody's by now.
+		lost := req.Server.Port == 0 && ClassOf(err) == ClassConflict && AttributeOf(err) == "port"
+		if !lost || try == portTries || ctx.Err() != nil {
+			return s, err
+		}
+	}
 }
+
+// portTries is how many free ports are tried. A framework with several ports
+// needs their neighbours, too.
+const portTries = 10
 
 // checkServerExists refuses what a create may not take over.
 func (m *Manager) checkServerExists(req ServerRequest, found []Member, secret *clusterSecret) error {
@@ -174,15 +194,28 @@ func (m *Manager) launchServer(ctx context.Context, req ServerRequest, found []M
 		return Server{}, err
 	}
 	launch, token := newToken(), newToken()
+	if req.KeepLaunch != "" {
+		if !m.props.StableServerName || secret == nil || secret.Launch != req.KeepLaunch || secret.Password != password.Reveal() {
+			return Server{}, Errorf(ClassNotFound, "", "starting the server of cluster %q again: %w", req.Scope.Cluster, ErrLaunchLost)
+		}
+		launch = req.KeepLaunch
+	}
 	labels := Labels{
 		Namespace: req.Scope.Namespace, Owner: m.opts.Owner, Cluster: req.Scope.Cluster, Role: RoleServer,
 		Framework: req.Framework.Name(), Launch: launch, SpecHash: req.Server.Hash(), Token: token,
 		Record: req.Server.Record.String(), User: req.Server.Labels,
 	}
-	facts := Facts{Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Host: m.props.ListenAddress, Port: port, Password: password}
+	others := portNumbers(req.Framework.Defaults(RoleServer), port)
+	facts := Facts{
+		Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Host: m.props.ListenAddress, Port: port, Ports: others,
+		Password: password, Hardware: req.Server.Hardware,
+	}
 	run := RunRequest{Scope: clusterScope(req.Scope), Role: RoleServer, Count: 1, Token: token}
 	run.Spec = containerSpec(req.Framework, RoleServer, req.Server.Template, facts)
 	run.Spec.Ports = []Port{{Name: PortMain, Number: port, Publish: req.Server.Publish}}
+	for _, name := range slices.Sorted(maps.Keys(others)) {
+		run.Spec.Ports = append(run.Spec.Ports, Port{Name: name, Number: others[name]})
+	}
 	run.Spec.Labels = labels.Map()
 	if err := m.checkLabels(run.Spec.Labels); err != nil {
 		return Server{}, err
@@ -191,6 +224,11 @@ func (m *Manager) launchServer(ctx context.Context, req ServerRequest, found []M
 	if m.can.Preflighter != nil {
 		if err := m.can.Preflighter.Preflight(ctx, run, handlesOf(found)); err != nil {
 			return Server{}, wrap(err, "checking the server of cluster "+req.Scope.Cluster)
+		}
+	}
+	if m.can.Preparer != nil {
+		if err := m.can.Preparer.Prepare(ctx, run.Scope, req.Server.Options); err != nil {
+			return Server{}, wrap(err, "preparing for cluster "+req.Scope.Cluster)
 		}
 	}
 	if err := m.kill(ctx, handlesOf(found)); err != nil {
@@ -229,25 +267,43 @@ func (m *Manager) launchServer(ctx context.Context, req ServerRequest, found []M
 	if err != nil {
 		return Server{}, err
 	}
-	rest = slices.DeleteFunc(rest, func(c Member) bool { return c.Handle == server.Handle })
+	// Two processes may do this at once. The server that counts is the one the
+	// secret is for. As each keeps its secret before it runs its server, and
+	// reads it after the list that says what to kill, the last one to keep a
+	// secret wins, and no other kills its server.
+	if latest, err := m.getSecret(ctx, req.Scope); err != nil {
+		return Server{}, err
+	} else if latest == nil || latest.Launch != launch {
+		return Server{}, Errorf(ClassConflict, "", "the server of cluster %q was started or removed by somebody else at the same time: apply again when they are done", req.Scope.Cluster)
+	}
+	rest = slices.DeleteFunc(rest, func(c Member) bool {
+		if c.Handle == server.Handle {
+			server.Exports, server.Endpoints = c.Exports, c.Endpoints
+		}
+		return c.Handle == server.Handle
+	})
 	return server, m.kill(ctx, handlesOf(rest))
 }
 
 // withdrawServer takes back a server that did not come up. It lists once more:
-// a Run whose answer was lost may have started one.
+// a Run whose answer was lost may have started one. If the secret is of this
+// launch no other server can be reached with it, so none is left to look sound.
 func (m *Manager) withdrawServer(ctx context.Context, req ServerRequest, handles []Handle, launch string, cause error) error {
 	ctx, cancel := m.detached(ctx)
 	defer cancel()
-	if found, err := m.servers(ctx, req.Scope, ""); err == nil {
+	found, err := m.servers(ctx, req.Scope, "")
+	secret, secretErr := m.getSecret(ctx, req.Scope) // after the list: see launchServer
+	ours := secretErr == nil && secret != nil && secret.Launch == launch
+	if err == nil {
 		for _, c := range found {
-			if c.Launch == launch {
+			if ours || c.Launch == launch {
 				handles = append(handles, c.Handle)
 			}
 		}
 	}
 	if err := m.kill(ctx, handles); err != nil {
 		cause = fmt.Errorf("%w (and taking it back failed: %w)", cause, err)
-	} else if req.Create {
+	} else if req.Create && ours {
 		// Nothing is left, so nothing may be remembered either.
 		err := m.forget(ctx, req.Scope)
 		if err != nil {
@@ -269,10 +325,8 @@ func (m *Manager) forget(ctx context.Context, scope Scope) error {
 			return wrap(err, "removing the secret of cluster "+scope.Cluster)
 		}
 	}
-	if m.can.Preparer != nil {
-		return wrap(m.can.Preparer.Cleanup(ctx, clusterScope(scope), false), "cleaning up after cluster "+scope.Cluster)
-	}
-	return nil
+	_, err = m.cleanup(ctx, clusterScope(scope), false)
+	return err
 }
 
 func (m *Manager) serverPort(ctx context.Context, port int) (int, error) {
@@ -311,13 +365,15 @@ func (m *Manager) awaitServer(ctx context.Context, req ServerRequest, c Member, 
 		switch {
 		case !o.Known && time.Since(started) > m.props.VisibilityLag, o.Known && o.Status == StatusStopped:
 			return Server{}, m.failed(ctx, req.Scope, c.Handle, o, password)
+		case o.Known && o.Status == StatusRunning && o.Ready != nil && !*o.Ready:
+			lastProbe = Errorf(ClassTransient, "", "its health check does not pass: %s", cmp.Or(o.Reason, "not yet"))
 		case o.Known && o.Status == StatusRunning:
 			c.Observation = o
 			e, err := m.endpoint(ctx, c)
 			if err != nil {
 				return Server{}, m.whyNoEndpoint(ctx, req.Scope, c.Handle, password, err)
 			}
-			lastProbe = m.probeServer(ctx, req, c.Handle, e, password)
+			lastProbe = m.probeServer(ctx, req, c, e, password)
 			if lastProbe == nil {
 				return serverOf(c, e), nil
 			}
@@ -340,21 +396,43 @@ func (m *Manager) whyNoEndpoint(ctx context.Context, scope Scope, h Handle, pass
 	return err
 }
 
+// probeTime bounds one probe of a server: it has to stand a connection through
+// several hops.
+const probeTime = 10 * time.Second
+
 // probeServer asks the server whether it answers: by the framework's own
-// means, or else by opening a connection to its port.
-func (m *Manager) probeServer(ctx context.Context, req ServerRequest, h Handle, e Endpoint, password Secret) error {
+// means, or else by opening a connection to its port. Where neither can reach
+// it, its own health check or else a listening port has to do.
+func (m *Manager) probeServer(ctx context.Context, req ServerRequest, c Member, e Endpoint, password Secret) error {
 	if m.can.Prober == nil {
 		return nil // the backend's word that it runs is all there is
 	}
-	ctx, cancel := context.WithTimeout(ctx, 5*time.Second)
+	ctx, cancel := context.WithTimeout(ctx, probeTime)
 	defer cancel()
-	dial := m.dialer(h)
+	routed := true // a framework need not hand the dialler's error on as it is
+	dial := func(ctx context.Context, port string) (net.Conn, error) {
+		conn, err := m.can.Prober.Dial(ctx, c.Handle, port)
+		routed = !errors.Is(err, ErrNoRoute)
+		return conn, err
+	}
+	err := m.askServer(ctx, dial, req, e, password)
+	switch {
+	case err == nil || routed:
+		return err
+	case c.Ready != nil: // and it is true, or nobody would have asked
+		return nil
+	}
+	return m.can.Prober.Listens(ctx, c.Handle, PortMain)
+}
+
+func (m *Manager) askServer(ctx context.Context, dial DialFunc, req ServerRequest, e Endpoint, password Secret) error {
 	if fw, ok := req.Framework.(ServerProber); ok {
 		return fw.ProbeServer(ctx, dial, Facts{
-			Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Host: e.PrivateIP, Port: e.PrivatePort, Password: password,
+			Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Host: e.PrivateIP, Port: e.PrivatePort,
+			Ports: portNumbers(req.Framework.Defaults(RoleServer), e.PrivatePort), Password: password,
 		})
 	}
-	conn, err := dial(ctx)
+	conn, err := dial(ctx, PortMain)
 	if err != nil {
 		return err
 	}

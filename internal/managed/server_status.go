@@ -56,7 +56,7 @@ func (m *Manager) recall(ctx context.Context, scope Scope, known Handle) ([]Memb
 func serverOf(c Member, e Endpoint) Server {
 	return Server{
 		Found: true, Handle: c.Handle, Launch: c.Launch, Owner: c.Owner, Framework: c.Framework, SpecHash: c.SpecHash,
-		Record: c.Record, Observation: c.Observation, Endpoint: e,
+		Record: c.Record, Observation: c.Observation, Endpoint: e, Endpoints: c.Endpoints, Exports: c.Exports,
 	}
 }
 

@@ -17,6 +17,9 @@ import "time"
 // started when as far as it is known. Where only part of a container can go,
 // its other workers are started again elsewhere, so their slots are empty in
 // the result. Too few: empty slots are appended.
+//
+// With [ScaleInIdle] only the operation knows the victims: if there are any,
+// all slots are empty in the result.
 func PlanSlots(slots []Handle, n int, scaleIn ScaleIn, started map[Handle]time.Time) []Handle {
 	n = max(0, n)
 	planned := make([]Handle, 0, max(n, len(slots)))
@@ -27,6 +30,9 @@ func PlanSlots(slots []Handle, n int, scaleIn ScaleIn, started map[Handle]time.T
 			continue
 		}
 		planned = append(planned, h)
+	}
+	if drop > 0 && scaleIn == ScaleInIdle {
+		return make([]Handle, n)
 	}
 	if drop > 0 {
 		planned = dropVictims(planned, drop, scaleIn, started)

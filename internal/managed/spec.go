@@ -26,6 +26,8 @@ type Template struct {
 	StopSignal string
 	StopGrace  time.Duration
 	Labels     map[string]string
+	// Settings are the framework's options, nil for none.
+	Settings map[string]any
 	// Options are the backend's typed options for the role. They must encode
 	// to JSON, always in the same way, and hold no secret.
 	Options any
@@ -62,6 +64,9 @@ func (t Template) restarts() map[string]any {
 	// An empty map and none are the same to a container.
 	if len(t.Environment) > 0 {
 		m["environment"] = t.Environment
+	}
+	if len(t.Settings) > 0 {
+		m["settings"] = t.Settings
 	}
 	if t.Options != nil {
 		m["options"] = t.Options

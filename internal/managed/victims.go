@@ -17,6 +17,9 @@ type ScaleIn string
 const (
 	ScaleInNewest ScaleIn = "newest"
 	ScaleInOldest ScaleIn = "oldest"
+	// ScaleInIdle has those leave first that have no task, the newest of them
+	// first; see [IdleTeller].
+	ScaleInIdle ScaleIn = "idle"
 )
 
 // candidate is a container that may have to leave.
@@ -25,11 +28,12 @@ type candidate struct {
 	workers  int
 	outdated bool
 	running  bool
+	busy     bool
 	started  time.Time
 }
 
 // sortCandidates brings candidates into the order in which they leave:
-// outdated, initializing, then as scaleIn says, ties by handle. It is a total
+// outdated, initializing, idle, then as scaleIn says, ties by handle. It is a total
 // order, so that two operations at once choose the same ones.
 func sortCandidates(cs []candidate, scaleIn ScaleIn) {
 	slices.SortFunc(cs, func(a, b candidate) int {
@@ -38,6 +42,9 @@ func sortCandidates(cs []candidate, scaleIn ScaleIn) {
 		}
 		if a.running != b.running {
 			return trueFirst(!a.running)
+		}
+		if a.busy != b.busy {
+			return trueFirst(!a.busy)
 		}
 		byAge := b.started.Compare(a.started)
 		if scaleIn == ScaleInOldest {
@@ -63,9 +70,37 @@ func trueFirst(a bool) int {
 //
 // It counts containers per size, so its cost grows with the number of
 // different sizes and not with the number of ways to combine workers.
+//
+// Busy ones are chosen only for what the others do not make up for: to start a
+// worker again elsewhere costs less than a task.
 func chooseVictims(cs []candidate, surplus int) []int {
 	if surplus <= 0 {
 		return nil
+	}
+	var idle, busy []int
+	spare := 0
+	for i, c := range cs {
+		if c.busy {
+			busy = append(busy, i)
+		} else {
+			idle = append(idle, i)
+			spare += c.workers
+		}
+	}
+	if len(busy) > 0 && len(idle) > 0 {
+		pick := func(from []int, surplus int) (victims []int) {
+			some := make([]candidate, len(from))
+			for i, at := range from {
+				some[i] = cs[at]
+			}
+			for _, i := range chooseVictims(some, surplus) {
+				victims = append(victims, from[i])
+			}
+			return victims
+		}
+		victims := append(pick(idle, min(surplus, spare)), pick(busy, surplus-spare)...)
+		slices.Sort(victims)
+		return victims
 	}
 	bySize := map[int][]int{}
 	total := 0

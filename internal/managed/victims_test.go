@@ -122,3 +122,14 @@ func TestPacks(t *testing.T) {
 		}
 	}
 }
+
+// TestBusyOnesAreSpared: an idle container of the wrong size is rather taken
+// than a busy one of the right size.
+func TestBusyOnesAreSpared(t *testing.T) {
+	cs := []candidate{{handle: "b", workers: 1}, {handle: "c", workers: 1}, {handle: "a", workers: 2, busy: true}}
+	for surplus, want := range map[int][]int{1: {0}, 2: {0, 1}, 3: {0, 1, 2}, 4: {0, 1, 2}} {
+		if got := chooseVictims(cs, surplus); len(got) != len(want) || !slices.Equal(got, want) {
+			t.Errorf("of %d too many, %v leave, want %v", surplus, got, want)
+		}
+	}
+}

@@ -6,10 +6,12 @@ package provider
 import (
 	"context"
 	"fmt"
+	"maps"
 	"slices"
 	"strings"
 
-	"github.com/hashicorp/terraform-plugin-framework-validators/listvalidator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/objectvalidator"
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/provider/schema"
@@ -18,16 +20,31 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends"
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/docker"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/process"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
 
-// This file is all that the provider knows of single backends: how each is
-// configured, and its options for a role.
+// This file and those called backend_* are all that the provider knows of
+// single backends: how each is configured, and its options for a role. A new
+// one adds a kind here, a field to providerModel and one to poolModel.
 
-// defaultBackend is what runs the containers if the provider's configuration
-// names no backend; "" demands that it does.
-const defaultBackend = ""
+// backendKind is what the provider has to know of a backend.
+type backendKind struct {
+	name string
+	// configuration is the provider's attribute, options the one of a role.
+	configuration func() schema.Attribute
+	options       func() rschema.SingleNestedAttribute
+	// configure reads the configuration, which is known and not null.
+	configure func(in input, into *backends.Config)
+	// decode reads a role's options, which are not null. It gives nil if none
+	// is set, so that no options and an empty object mean the same.
+	decode func(in input) any
+}
+
+func backendKinds() []backendKind {
+	return []backendKind{dockerKind(), processKind()}
+}
 
 // OpenBackend makes a backend. It need not connect yet.
 type OpenBackend func(ctx context.Context, cfg backends.Config) (managed.Backend, error)
@@ -45,120 +62,116 @@ type backendChoice struct {
 // backends are the provider's backend attributes, each object's presence
 // being the choice of its backend.
 func (m *providerModel) backends() []backendChoice {
-	return []backendChoice{{"process", m.Process}}
+	return []backendChoice{{docker.Name, m.Docker}, {process.Name, m.Process}}
 }
 
-func noBackend() string {
-	return "The provider has to be told what runs the containers. To run them as processes of this machine, write:\n\n" +
-		"  provider \"dockerparallel\" {\n    process = {}\n  }"
-}
-
-// checkBackends wants one backend, unless there is a default, and refuses two.
+// checkBackends refuses two.
 func checkBackends(all []backendChoice, diags *diag.Diagnostics) {
 	var chosen []string
-	unknown := false
 	for _, b := range all {
-		switch {
-		case b.value.IsUnknown():
-			unknown = true
-		case !b.value.IsNull():
+		if !b.value.IsUnknown() && !b.value.IsNull() {
 			chosen = append(chosen, b.name)
 		}
 	}
-	switch {
-	case len(chosen) > 1:
+	if len(chosen) > 1 {
 		diags.AddAttributeError(path.Root(chosen[1]), "More Than One Backend",
 			fmt.Sprintf("Only one of %s can run the containers. For two backends in one configuration give the provider a second block with an alias.", strings.Join(chosen, " and ")))
-	case len(chosen) == 0 && !unknown && defaultBackend == "":
-		diags.AddAttributeError(path.Root("process"), "Missing Backend", noBackend())
 	}
 }
 
 // backendConfig decodes the choice; it is not known while any of it is unknown.
-func (m *providerModel) backendConfig() (cfg backends.Config, known bool) {
+func (m *providerModel) backendConfig(ctx context.Context) (cfg backends.Config, known bool) {
+	chosen := backends.Default
+	in := input{types.ObjectNull(nil)}
 	for _, b := range m.backends() {
-		if b.value.IsUnknown() {
+		if !fullyKnown(ctx, b.value) {
 			return cfg, false
+		}
+		if !b.value.IsNull() {
+			chosen, in = b.name, input{b.value}
 		}
 	}
-	if !m.Process.IsNull() {
-		root := input{m.Process}.str("root")
-		if root.IsUnknown() {
-			return cfg, false
+	for _, k := range backendKinds() {
+		if k.name == chosen {
+			k.configure(in, &cfg)
 		}
-		cfg.Process = &process.Config{Root: root.ValueString()}
 	}
 	return cfg, true
 }
 
-func processBackendAttribute() schema.Attribute {
-	return schema.SingleNestedAttribute{
-		Optional: true,
-		MarkdownDescription: "Runs server and workers as local processes of the machine that Terraform runs on, each in a session of " +
-			"its own, so that they outlive it. Needs nothing installed. Images are ignored and a command is required. " +
-			"`process = {}` is enough. In this release it is the only backend, and has to be there.",
-		Attributes: map[string]schema.Attribute{
-			"root": schema.StringAttribute{
-				Optional: true,
-				MarkdownDescription: "The folder that holds the records, log files and passwords, readable by their owner only. It " +
-					"belongs to one machine. Defaults to `$XDG_STATE_HOME/dockerparallel`, else `~/.local/state/dockerparallel`. With " +
-					"another folder, running clusters are not found again: destroy them first.",
-				Validators: []validator.String{isFolder()},
-			},
-		},
+// backendAttributes are the provider's attributes for its backends.
+func backendAttributes() map[string]schema.Attribute {
+	all := map[string]schema.Attribute{}
+	for _, k := range backendKinds() {
+		all[k.name] = k.configuration()
 	}
+	return all
 }
 
 // backendOptionsAttributes are each backend's own options for a role.
 func backendOptionsAttributes() map[string]rschema.Attribute {
-	return map[string]rschema.Attribute{
-		"process": rschema.SingleNestedAttribute{
-			Optional:            true,
-			MarkdownDescription: "Options of the `process` backend. A change restarts the containers.",
-			Attributes: map[string]rschema.Attribute{
-				"working_directory": rschema.StringAttribute{
-					Optional: true,
-					MarkdownDescription: "The folder that the process starts in, as an absolute path. Defaults to an empty folder of its " +
-						"own, which is removed with the process.",
-					Validators: []validator.String{isAbsolute()},
-				},
-				"inherit_environment": rschema.ListAttribute{
-					Optional:    true,
-					ElementType: types.StringType,
-					MarkdownDescription: "The names of the variables that the process takes over from Terraform's own environment, where " +
-						"they exist; all others are kept from it, because they may hold credentials. Defaults to `" +
-						strings.Join(process.DefaultInheritEnvironment(), "`, `") + "`.",
-					Validators: []validator.List{listvalidator.NoNullValues(), listvalidator.UniqueValues(), listvalidator.ValueStringsAre(isVariable())},
-				},
-			},
-		},
+	all := map[string]rschema.Attribute{}
+	for _, k := range backendKinds() {
+		options := k.options()
+		options.Optional = true
+		options.Validators = append(options.Validators, onlyOptions(k.name))
+		all[k.name] = options
 	}
+	return all
 }
 
-// backendOptions decodes a role's options for the backend; nil if there are
-// none, so that `process = {}` and nothing mean the same to the spec's hash.
+// onlyOptions refuses the options of two backends in one role.
+func onlyOptions(name string) validator.Object {
+	var others []path.Expression
+	for _, other := range backends.Names() {
+		if other != name {
+			others = append(others, sibling(other))
+		}
+	}
+	return objectvalidator.ConflictsWith(others...)
+}
+
+// backendOptions decodes a role's options, nil if there are none. Validators
+// see to it that they are of one backend; if that is not the one that runs the
+// role, it ignores them, and the plan warns.
 func backendOptions(in input) any {
-	p := in.object("process")
-	if p.IsNull() {
-		return nil
+	for _, k := range backendKinds() {
+		if own := in.object(k.name); !own.IsNull() {
+			return k.decode(own)
+		}
 	}
-	o := process.Options{WorkingDirectory: p.str("working_directory").ValueString(), InheritEnvironment: p.strings("inherit_environment")}
-	if o.WorkingDirectory == "" && o.InheritEnvironment == nil {
-		return nil
-	}
-	slices.Sort(o.InheritEnvironment) // their order has no meaning
-	return o
+	return nil
 }
 
 // otherBackendOptions are the option attributes that are set although another
 // backend runs the containers.
 func otherBackendOptions(in input, backend string) []string {
 	var names []string
-	for name := range backendOptionsAttributes() {
-		if name != backend && !in.object(name).IsNull() {
-			names = append(names, name)
+	for _, k := range backendKinds() {
+		if k.name != backend && !in.object(k.name).IsNull() {
+			names = append(names, k.name)
 		}
 	}
 	slices.Sort(names)
 	return names
+}
+
+// optionValues are a pool's options of backends and frameworks by name, as in
+// its schema.
+func (m *poolModel) optionValues() map[string]attr.Value {
+	all := m.frameworkOptions()
+	all[docker.Name], all[process.Name] = m.Docker, m.Process
+	return all
+}
+
+func (m *poolModel) optionsKnown(ctx context.Context) bool {
+	return fullyKnown(ctx, slices.Collect(maps.Values(m.optionValues()))...)
+}
+
+func (m *poolModel) sameOptions(o *poolModel) bool {
+	return maps.EqualFunc(m.optionValues(), o.optionValues(), attr.Value.Equal)
+}
+
+func (m *poolModel) keepOptions(o *poolModel) {
+	m.Docker, m.Process, m.poolFrameworks = o.Docker, o.Process, o.poolFrameworks
 }

@@ -30,9 +30,13 @@ type client struct {
 	open func(ctx context.Context) (managed.Backend, error)
 
 	mu      sync.Mutex
-	built   *managed.Manager
+	built   managers
 	failure error
 }
+
+// managers of the one backend: refresh is for what only looks, see
+// [managed.WithReader].
+type managers struct{ work, refresh *managed.Manager }
 
 // errUnknownProvider says that the backend cannot be asked yet.
 var errUnknownProvider = errors.New("the provider's configuration is not known yet: it depends on something that is made in the same apply")
@@ -43,25 +47,39 @@ func (c *client) known() bool {
 	return c != nil && !c.unknown && !c.namespace.IsUnknown() && !c.owner.IsUnknown()
 }
 
-// manager connects on first use, and then gives the same answer for good.
+// manager is for everything that acts, or decides what to do.
 func (c *client) manager(ctx context.Context) (*managed.Manager, error) {
+	m, err := c.managers(ctx)
+	return m.work, err
+}
+
+// refresher is for the Read methods of resources.
+func (c *client) refresher(ctx context.Context) (*managed.Manager, error) {
+	m, err := c.managers(ctx)
+	return m.refresh, err
+}
+
+// managers connects on first use, and then gives the same answer for good.
+func (c *client) managers(ctx context.Context) (managers, error) {
 	if !c.known() {
-		return nil, errUnknownProvider
+		return managers{}, errUnknownProvider
 	}
 	c.mu.Lock()
 	defer c.mu.Unlock()
-	if c.built != nil || c.failure != nil {
+	if c.built.work != nil || c.failure != nil {
 		return c.built, c.failure
 	}
 	b, err := c.open(ctx)
 	switch {
 	case err != nil && ctx.Err() != nil:
-		return nil, err // the caller gave up; the next one may have more luck
+		return managers{}, err // the caller gave up; the next one may have more luck
 	case err != nil:
 		c.failure = fmt.Errorf("setting up the backend: %w", err)
-		return nil, c.failure
+		return managers{}, c.failure
 	}
-	c.built = managed.NewManager(b, managed.Options{Owner: c.owner.ValueString(), Log: newLogger()})
+	work, reader := managed.WithReader(b)
+	o := managed.Options{Owner: c.owner.ValueString(), Log: newLogger(ctx)}
+	c.built = managers{work: managed.NewManager(work, o), refresh: managed.NewManager(reader, o)}
 	return c.built, nil
 }
 

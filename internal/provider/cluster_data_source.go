@@ -85,6 +85,8 @@ func (d *clusterDataSource) Read(ctx context.Context, req datasource.ReadRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	m, namespace, ok := d.manager(ctx, "Read Cluster", &resp.Diagnostics)
 	if !ok {
 		return
@@ -166,7 +168,7 @@ func clusterDataModelOf(c managed.Cluster) clusterDataModel {
 	if s.Found {
 		model.ID = types.StringValue(c.Name + "@" + s.Launch)
 	}
-	if fw, err := frameworks.New(s.Framework); err == nil && s.Status == managed.StatusRunning {
+	if fw, err := frameworks.New(s.Framework, nil); err == nil && s.Status == managed.StatusRunning {
 		host, port := s.Endpoint.ForClient(nil)
 		model.URL = types.StringValue(fw.URL(host, port, ""))
 	}

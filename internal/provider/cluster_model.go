@@ -6,12 +6,12 @@ package provider
 import (
 	"context"
 	"encoding/json"
+	"maps"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/frameworks"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
 
@@ -26,11 +26,13 @@ type clusterModel struct {
 	PasswordWOVersion   types.Int64  `tfsdk:"password_wo_version"`
 	ServerWorkerSameLAN types.Bool   `tfsdk:"server_worker_same_lan"`
 	ServerClientSameLAN types.Bool   `tfsdk:"server_client_same_lan"`
+	WorkersReconnect    types.Bool   `tfsdk:"workers_reconnect"`
 	OnExisting          types.String `tfsdk:"on_existing"`
 	ForceDestroy        types.Bool   `tfsdk:"force_destroy"`
 	DeepCleanup         types.Bool   `tfsdk:"deep_cleanup"`
 	Labels              types.Map    `tfsdk:"labels"`
 	Timeouts            types.Object `tfsdk:"timeouts"`
+	clusterFrameworks
 
 	ID              types.String `tfsdk:"id"`
 	Namespace       types.String `tfsdk:"namespace"`
@@ -62,23 +64,26 @@ func (m *clusterModel) scope() managed.Scope {
 
 // clusterSpecNames are the attributes that decide what server runs.
 func clusterSpecNames() []string {
-	return []string{"framework", "server", "external_server", "server_worker_same_lan"}
+	return append([]string{"framework", "server", "external_server", "server_worker_same_lan"}, frameworkOptionNames(managed.RoleServer)...)
 }
 
 // clusterRecordNames are the attributes that a server's record holds: all that
 // users write, but for what is write-only.
 func clusterRecordNames() []string {
-	return append(clusterSpecNames(), "server_client_same_lan", "password_wo_version", "force_destroy", "deep_cleanup", "labels", "timeouts")
+	return append(clusterSpecNames(), "server_client_same_lan", "workers_reconnect", "password_wo_version", "force_destroy", "deep_cleanup", "labels", "timeouts")
 }
 
 // record of the configuration, for import.
 func (m *clusterModel) record(ctx context.Context, e effective) (managed.Record, error) {
-	spec, err := encodeAttributes(ctx, map[string]attr.Value{
+	values := m.frameworkOptions()
+	maps.Copy(values, map[string]attr.Value{
 		"framework": m.Framework, "server": m.Server, "external_server": m.ExternalServer,
 		"server_worker_same_lan": m.ServerWorkerSameLAN, "server_client_same_lan": m.ServerClientSameLAN,
+		"workers_reconnect":   m.WorkersReconnect,
 		"password_wo_version": m.PasswordWOVersion, "force_destroy": m.ForceDestroy, "deep_cleanup": m.DeepCleanup,
 		"labels": m.Labels, "timeouts": m.Timeouts,
 	})
+	spec, err := encodeAttributes(ctx, values)
 	if err != nil {
 		return managed.Record{}, err
 	}
@@ -86,9 +91,9 @@ func (m *clusterModel) record(ctx context.Context, e effective) (managed.Record,
 	return managed.Record{Version: 1, Spec: spec, Effective: eff}, err
 }
 
-// framework of a model whose framework is known and was validated.
+// framework of a model whose framework and its options are known.
 func (m *clusterModel) framework() (managed.Framework, error) {
-	return frameworks.New(m.Framework.ValueString())
+	return newFramework(m.Framework.ValueString(), managed.RoleServer, m.frameworkOptions())
 }
 
 // newEffective fills in the defaults of a server whose configuration is known.
@@ -112,7 +117,8 @@ func (m *clusterModel) request(ctx context.Context, c *client, e effective, pass
 	var diags diag.Diagnostics
 	fw, err := m.framework()
 	if err != nil {
-		unexpected(&diags, "choosing the framework", err)
+		op := operation{doing: "Start Cluster", locate: locator(ctx, clusterSchema(), "server")}
+		op.failed(&diags, err) // options that were unknown in the plan
 		return managed.ServerRequest{}, diags
 	}
 	req := managed.ServerRequest{
@@ -153,8 +159,26 @@ func (m *clusterModel) show(s managed.Server) {
 		m.PrivateIP, m.PrivatePort = stringOrNull(s.Endpoint.PrivateIP), intOrNull(s.Endpoint.PrivatePort)
 	}
 	m.ID = types.StringValue(m.Name.ValueString() + "@" + m.Launch.ValueString())
+	if s.Found && s.Status == managed.StatusRunning || m.Exports.IsNull() || m.Exports.IsUnknown() {
+		m.Exports = m.exportsOf(s)
+	}
 	m.Client = m.client()
-	m.Exports = types.MapValueMust(types.StringType, map[string]attr.Value{})
+}
+
+// exportsOf a server are the backend's and the framework's.
+func (m *clusterModel) exportsOf(s managed.Server) types.Map {
+	all := make(map[string]attr.Value, len(s.Exports))
+	if fw, err := m.framework(); err == nil {
+		if e, ok := fw.(managed.Exporter); ok {
+			for k, v := range e.Exports(s.Endpoints) {
+				all[k] = types.StringValue(v)
+			}
+		}
+	}
+	for k, v := range s.Exports {
+		all[k] = types.StringValue(v)
+	}
+	return types.MapValueMust(types.StringType, all)
 }
 
 // endpoint as the model's computed attributes have it.
@@ -164,6 +188,10 @@ func (m *clusterModel) endpoint() managed.Endpoint {
 		PrivateIP: m.PrivateIP.ValueString(), PrivatePort: int(m.PrivatePort.ValueInt64()),
 	}
 }
+
+// exportTunnel is the export of a backend with the ssh command that brings a
+// published port to this machine.
+const exportTunnel = "ssh_tunnel"
 
 // client is how a client connects to the server that the model shows; null
 // without an address.
@@ -178,7 +206,11 @@ func (m *clusterModel) client() types.Object {
 	if err != nil || host == "" {
 		return types.ObjectNull(attrTypes)
 	}
-	c := fw.Client(managed.ClientFacts{Cluster: m.Name.ValueString(), Host: host, Port: port})
+	facts := managed.ClientFacts{Cluster: m.Name.ValueString(), Host: host, Port: port}
+	if tunnel, ok := m.Exports.Elements()[exportTunnel].(types.String); ok && host != m.PrivateIP.ValueString() {
+		facts.Tunnel = tunnel.ValueString()
+	}
+	c := fw.Client(facts)
 	return types.ObjectValueMust(attrTypes, map[string]attr.Value{
 		"url": stringOrNull(c.URL), "r": stringOrNull(c.R), "python": stringOrNull(c.Python), "shell": stringOrNull(c.Shell),
 	})

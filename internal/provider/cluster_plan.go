@@ -5,7 +5,10 @@ package provider
 
 import (
 	"context"
+	"maps"
+	"slices"
 
+	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource"
@@ -34,11 +37,11 @@ func (r *clusterResource) ValidateConfig(ctx context.Context, req resource.Valid
 		return
 	}
 	in := input{m.Server}
-	fw, err := m.framework()
+	fw, err := frameworks.New(m.Framework.ValueString(), nil)
 	if m.Framework.IsUnknown() {
 		// Not known yet: what is wrong with the first is wrong with all, because
 		// it sets only what all of them set.
-		fw, err = frameworks.New(frameworks.Names()[0])
+		fw, err = frameworks.New(frameworks.Names()[0], nil)
 	}
 	if err != nil {
 		return // a validator has said so
@@ -79,8 +82,14 @@ func (r *clusterResource) ModifyPlan(ctx context.Context, req resource.ModifyPla
 	if resp.Diagnostics.HasError() {
 		return
 	}
-	plan.predict(state)
+	plan.predict(state, r.stableName(ctx))
 	resp.Diagnostics.Append(resp.Plan.Set(ctx, &plan)...)
+}
+
+// stableName tells whether a restarted server has the name of the one before.
+func (r *clusterResource) stableName(ctx context.Context) bool {
+	m, err := r.client.manager(ctx)
+	return err == nil && m.Properties().StableServerName
 }
 
 func (m *clusterModel) namespace() types.String {
@@ -104,6 +113,16 @@ func planNamespace(c *client, exists bool, old types.String) (ns types.String, m
 func (r *clusterResource) planEffective(ctx context.Context, plan, state *clusterModel) diag.Diagnostics {
 	var diags diag.Diagnostics
 	attrTypes := objectTypes(effectiveServerAttributes())
+	op := operation{doing: "Plan Cluster", locate: locator(ctx, clusterSchema(), "server")}
+	options := slices.Collect(maps.Values(plan.frameworkOptions()))
+	var fw managed.Framework
+	if fullyKnown(ctx, plan.Framework) && fullyKnown(ctx, options...) {
+		var err error
+		if fw, err = plan.framework(); err != nil {
+			op.failed(&diags, err)
+			return diags
+		}
+	}
 	switch {
 	case plan.ExternalServer.IsUnknown():
 		plan.EffectiveServer = types.ObjectUnknown(attrTypes)
@@ -113,23 +132,17 @@ func (r *clusterResource) planEffective(ctx context.Context, plan, state *cluste
 		return diags
 	}
 	sticky := state != nil && !state.EffectiveServer.IsNull() && plan.Framework.Equal(state.Framework) && plan.Server.Equal(state.Server) &&
-		plan.ServerWorkerSameLAN.Equal(state.ServerWorkerSameLAN)
+		plan.ServerWorkerSameLAN.Equal(state.ServerWorkerSameLAN) && maps.EqualFunc(plan.frameworkOptions(), state.frameworkOptions(), attr.Value.Equal)
 	if sticky {
 		plan.EffectiveServer = state.EffectiveServer
 	}
-	if !fullyKnown(ctx, plan.Framework, plan.Server, plan.ServerWorkerSameLAN) || !r.client.known() {
+	if fw == nil || !fullyKnown(ctx, plan.Server, plan.ServerWorkerSameLAN) || !r.client.known() {
 		if !sticky {
 			plan.EffectiveServer = types.ObjectUnknown(attrTypes)
 		}
 		return diags
 	}
-	op := operation{doing: "Plan Cluster", locate: locator(ctx, clusterSchema(), "server")}
 	m, err := r.client.manager(ctx)
-	if err != nil {
-		op.failed(&diags, err)
-		return diags
-	}
-	fw, err := plan.framework()
 	if err != nil {
 		op.failed(&diags, err)
 		return diags
@@ -161,7 +174,7 @@ func (r *clusterResource) check(m *managed.Manager, fw managed.Framework, plan *
 
 // predict sets what an apply will make of the computed attributes, as far as
 // that can be known.
-func (m *clusterModel) predict(state *clusterModel) {
+func (m *clusterModel) predict(state *clusterModel, stableName bool) {
 	m.Status = types.StringValue(string(managed.StatusRunning))
 	if state != nil && !m.relaunches(state) {
 		if !m.ServerClientSameLAN.IsUnknown() {
@@ -171,11 +184,22 @@ func (m *clusterModel) predict(state *clusterModel) {
 		}
 		return
 	}
-	m.ID, m.Launch, m.ServerHandle = types.StringUnknown(), types.StringUnknown(), types.StringUnknown()
-	m.PublicIP, m.PrivateIP = types.StringUnknown(), types.StringUnknown()
-	m.PublicPort, m.PrivatePort = types.Int64Unknown(), types.Int64Unknown()
+	m.ServerHandle, m.PublicIP, m.PublicPort = types.StringUnknown(), types.StringUnknown(), types.Int64Unknown()
+	if state == nil || !stableName || !m.keepsLaunch(state) {
+		m.ID, m.Launch, m.PrivateIP, m.PrivatePort = types.StringUnknown(), types.StringUnknown(), types.StringUnknown(), types.Int64Unknown()
+	}
 	m.Client = types.ObjectUnknown(objectTypes(clientAttributes()))
 	m.Exports = types.MapUnknown(types.StringType)
+}
+
+// keepsLaunch tells whether workers that were given the server's address and
+// password can go on with one that is started anew.
+func (m *clusterModel) keepsLaunch(state *clusterModel) bool {
+	now, known := effectiveOf(m.EffectiveServer)
+	old, had := effectiveOf(state.EffectiveServer)
+	return m.WorkersReconnect.ValueBool() && known && had && state.Launch.ValueString() != "" && m.Framework.Equal(state.Framework) &&
+		m.PasswordWOVersion.Equal(state.PasswordWOVersion) && now.Port == old.Port && now.Port != 0 && now.SameLAN && old.SameLAN &&
+		serverNameStays(input{m.Server}, input{state.Server})
 }
 
 // relaunches tells whether the server has to be started anew, or may have to:

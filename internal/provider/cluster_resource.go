@@ -108,7 +108,7 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 	ctx, cancel := context.WithTimeout(ctx, timeout(state.Timeouts, timeoutRead, readTimeout))
 	defer cancel()
 	op := r.operation(ctx, "Read Cluster", timeoutRead, nil)
-	m, err := r.client.manager(ctx)
+	m, err := r.client.refresher(ctx)
 	if err != nil {
 		op.failed(&resp.Diagnostics, err)
 		return
@@ -123,7 +123,8 @@ func (r *clusterResource) Read(ctx context.Context, req resource.ReadRequest, re
 }
 
 // Update implements resource.Resource. What is to be done was decided by the
-// plan: the server is started anew exactly if its id is not known.
+// plan: the server is started anew exactly if its id or its handle is not
+// known, and under its old launch if that is.
 func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest, resp *resource.UpdateResponse) {
 	var plan, state, config clusterModel
 	resp.Diagnostics.Append(req.Plan.Get(ctx, &plan)...)
@@ -133,7 +134,7 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 		return
 	}
 	resp.Diagnostics.Append(resp.Identity.Set(ctx, state.identity())...)
-	if !plan.ID.IsUnknown() {
+	if !plan.ID.IsUnknown() && !plan.ServerHandle.IsUnknown() {
 		plan.settle()
 		resp.Diagnostics.Append(resp.State.Set(ctx, &plan)...)
 		return
@@ -152,10 +153,14 @@ func (r *clusterResource) Update(ctx context.Context, req resource.UpdateRequest
 	}
 	launch.Known = managed.Handle(state.ServerHandle.ValueString())
 	launch.NewPassword = !plan.PasswordWOVersion.Equal(state.PasswordWOVersion)
+	launch.KeepLaunch = plan.Launch.ValueString()
 	server, err := m.RunServer(ctx, launch)
 	op.notices(&resp.Diagnostics, server.Notices)
 	if err != nil {
 		op.failed(&resp.Diagnostics, err)
+		if errors.Is(err, managed.ErrLaunchLost) {
+			state.Launch = types.StringNull() // so that the next plan does not try to keep it
+		}
 		r.recordTruth(ctx, m, &state, resp)
 		return
 	}
@@ -184,7 +189,9 @@ func (r *clusterResource) Delete(ctx context.Context, req resource.DeleteRequest
 	if h := state.ServerHandle.ValueString(); h != "" {
 		cleanup.Known = []managed.Handle{managed.Handle(h)}
 	}
-	op.failed(&resp.Diagnostics, m.Cleanup(ctx, cleanup))
+	notices, err := m.Cleanup(ctx, cleanup)
+	op.notices(&resp.Diagnostics, notices)
+	op.failed(&resp.Diagnostics, err)
 }
 
 // ImportState implements resource.ResourceWithImportState. It looks the

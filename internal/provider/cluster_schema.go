@@ -21,12 +21,13 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/frameworks"
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
 
 // clusterSchema is the schema of dockerparallel_cluster.
 func clusterSchema() schema.Schema {
 	names := frameworks.Names()
-	return schema.Schema{
+	s := schema.Schema{
 		MarkdownDescription: "A parallel-computing cluster: its server, to which workers and clients connect. Workers are added by " +
 			"`dockerparallel_worker_pool`, any number of pools per cluster.\n\n" +
 			"A server that has died comes back with the next apply, under a new `id`; pools that refer to that `id` restart their " +
@@ -79,6 +80,13 @@ func clusterSchema() schema.Schema {
 				Optional: true,
 				MarkdownDescription: "Whether `client` uses the server's private address and port. Left out, it uses the public pair if " +
 					"there is one, else the private one. A change restarts nothing.",
+			},
+			"workers_reconnect": schema.BoolAttribute{
+				Optional: true,
+				MarkdownDescription: "Whether the workers connect again by themselves when the server was restarted and has the same name, " +
+					"port and password as before. If so, a restart of the server (because it died, or its image or hardware changed) " +
+					"keeps `id` and `launch`, and the workers stay. It takes a backend whose servers have a stable name (`docker`); on " +
+					"others it has no effect. Defaults to `false`: the workers are restarted with the server.",
 			},
 			"on_existing": onExistingAttribute("a cluster"),
 			"force_destroy": flag("Whether a destroy also removes containers of other owners from the cluster. Defaults to `false`: it is " +
@@ -149,11 +157,16 @@ func clusterSchema() schema.Schema {
 			},
 			"exports": schema.MapAttribute{
 				Computed: true, ElementType: types.StringType,
-				MarkdownDescription: "What the backend and the framework have to tell beside that. Empty for most.",
-				PlanModifiers:       []planmodifier.Map{mapplanmodifier.UseStateForUnknown()},
+				MarkdownDescription: "What the backend and the framework have to tell beside that. On `docker`: `container_name`, `network` " +
+					"(for containers of your own that are to join it), `image`, `image_digest` (what the image's name stood for when the " +
+					"server was started) and, where the server is published on the loopback of a host that is reached by SSH, `ssh_tunnel` " +
+					"(the command that makes it reachable from here).",
+				PlanModifiers: []planmodifier.Map{mapplanmodifier.UseStateForUnknown()},
 			},
 		},
 	}
+	maps.Copy(s.Attributes, frameworkAttributes(managed.RoleServer))
+	return s
 }
 
 func serverAttribute() schema.Attribute {

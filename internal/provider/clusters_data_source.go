@@ -89,6 +89,8 @@ func (d *clustersDataSource) Read(ctx context.Context, req datasource.ReadReques
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	m, namespace, ok := d.manager(ctx, "Read Clusters", &resp.Diagnostics)
 	if !ok {
 		return

@@ -105,6 +105,8 @@ func (e *credentialsEphemeral) Open(ctx context.Context, req ephemeral.OpenReque
 }
 
 func (e *credentialsEphemeral) fill(ctx context.Context, model *credentialsModel, diags *diag.Diagnostics) {
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	if !e.client.known() {
 		diags.AddWarning("Provider Configuration Not Known Yet",
 			"The provider's configuration is only known during the apply, so the cluster's credentials cannot be read yet. They are null until then.")
@@ -127,7 +129,7 @@ func (e *credentialsEphemeral) fill(ctx context.Context, model *credentialsModel
 		return
 	}
 	host, port := found.Endpoint.ForClient(nil)
-	if fw, err := frameworks.New(found.Framework); err == nil {
+	if fw, err := frameworks.New(found.Framework, nil); err == nil {
 		model.URL = types.StringValue(fw.URL(host, port, found.Password))
 	} else {
 		diags.AddAttributeWarning(path.Root("cluster_id"), "Unknown Framework",

@@ -96,6 +96,9 @@ func (e effective) template(fw managed.Framework, role managed.Role, in input) m
 		StopGrace:   d.StopGrace,
 		Options:     backendOptions(in),
 	}
+	if c, ok := fw.(managed.Configured); ok {
+		t.Settings = c.Options()
+	}
 	if grace, err := time.ParseDuration(in.str("stop_grace_period").ValueString()); err == nil {
 		t.StopGrace = grace
 	}

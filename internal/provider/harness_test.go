@@ -36,6 +36,7 @@ type host struct {
 	t       *testing.T
 	server  tfprotov6.ProviderServer
 	schemas *tfprotov6.GetProviderSchemaResponse
+	config  attrs // what it was last configured with, nil if it was not
 }
 
 func newHost(t *testing.T, p provider.Provider) *host {
@@ -83,6 +84,7 @@ func (h *host) configure(config attrs) {
 		h.t.Fatal(err)
 	}
 	noErrors(h.t, resp.Diagnostics)
+	h.config = config
 }
 
 // res is one resource in a Terraform state.
@@ -208,7 +210,17 @@ func (r *res) wantNoChange(config attrs) {
 	}
 }
 
+// refresh is that of another command: Terraform starts the provider anew.
 func (r *res) refresh() []*tfprotov6.Diagnostic {
+	r.h.t.Helper()
+	if r.h.config != nil {
+		r.h.configure(r.h.config)
+	}
+	return r.look()
+}
+
+// look is a refresh beside others of the same command.
+func (r *res) look() []*tfprotov6.Diagnostic {
 	t := r.h.t
 	t.Helper()
 	resp, err := r.h.server.ReadResource(r.ctx, &tfprotov6.ReadResourceRequest{
@@ -417,13 +429,18 @@ func value(t *testing.T, typ tftypes.Type, raw any) tftypes.Value {
 		}
 		return tftypes.NewValue(typ, fields)
 	case []any:
-		list, ok := typ.(tftypes.List)
-		if !ok {
+		var element tftypes.Type
+		switch typ := typ.(type) {
+		case tftypes.List:
+			element = typ.ElementType
+		case tftypes.Set:
+			element = typ.ElementType
+		default:
 			t.Fatalf("%v is given for a %s", raw, typ)
 		}
 		elements := make([]tftypes.Value, len(raw))
 		for i, e := range raw {
-			elements[i] = value(t, list.ElementType, e)
+			elements[i] = value(t, element, e)
 		}
 		return tftypes.NewValue(typ, elements)
 	}

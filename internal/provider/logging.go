@@ -18,11 +18,13 @@ const logSubsystem = "dockerparallel"
 
 // newLogger writes the core's log lines into Terraform's log. It holds no
 // secrets: managed.Secret does not show itself, and the core logs no specs.
-func newLogger() *slog.Logger { return slog.New(logHandler{}) }
+func newLogger(ctx context.Context) *slog.Logger { return slog.New(logHandler{base: ctx}) }
 
 // logHandler is a slog.Handler over tflog, which takes its sink from the
 // context of each call.
 type logHandler struct {
+	// base stands in for the context of calls that have none.
+	base   context.Context
 	fields map[string]any
 	prefix string
 }
@@ -40,6 +42,9 @@ func (h logHandler) Handle(ctx context.Context, r slog.Record) error {
 		addField(fields, h.prefix, a)
 		return true
 	})
+	if ctx == context.Background() && h.base != nil {
+		ctx = h.base
+	}
 	ctx = tflog.NewSubsystem(ctx, logSubsystem)
 	switch {
 	case r.Level < slog.LevelDebug:
@@ -65,7 +70,7 @@ func (h logHandler) WithAttrs(attrs []slog.Attr) slog.Handler {
 	for _, a := range attrs {
 		addField(fields, h.prefix, a)
 	}
-	return logHandler{fields: fields, prefix: h.prefix}
+	return logHandler{base: h.base, fields: fields, prefix: h.prefix}
 }
 
 // WithGroup implements slog.Handler.
@@ -73,7 +78,7 @@ func (h logHandler) WithGroup(name string) slog.Handler {
 	if name == "" {
 		return h
 	}
-	return logHandler{fields: h.fields, prefix: h.prefix + name + "."}
+	return logHandler{base: h.base, fields: h.fields, prefix: h.prefix + name + "."}
 }
 
 func addField(fields map[string]any, prefix string, a slog.Attr) {

@@ -9,6 +9,7 @@ package provider
 
 import (
 	"context"
+	"maps"
 	"os"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
@@ -59,6 +60,7 @@ type providerModel struct {
 	Namespace     types.String `tfsdk:"namespace"`
 	Owner         types.String `tfsdk:"owner"`
 	DefaultLabels types.Map    `tfsdk:"default_labels"`
+	Docker        types.Object `tfsdk:"docker"`
 	Process       types.Object `tfsdk:"process"`
 }
 
@@ -96,6 +98,7 @@ func (p *dockerparallelProvider) Metadata(_ context.Context, _ provider.Metadata
 
 // Schema implements provider.Provider.
 func (p *dockerparallelProvider) Schema(_ context.Context, _ provider.SchemaRequest, resp *provider.SchemaResponse) {
+	attributes := backendAttributes()
 	resp.Schema = schema.Schema{
 		MarkdownDescription: "Gives people a parallel-computing cluster: one server (a job queue or a scheduler) and any number of " +
 			"workers that take work from it, on any backend that can run, watch and kill containers. One `terraform apply` makes the " +
@@ -104,32 +107,32 @@ func (p *dockerparallelProvider) Schema(_ context.Context, _ provider.SchemaRequ
 			"configuration is not known yet.\n\n" +
 			"A misspelt key inside a nested attribute (`server = { prot = 6379 }`) is dropped by Terraform before the provider sees " +
 			"it, so nobody can report it. If a setting seems to have no effect, look at its spelling first.",
-		Attributes: map[string]schema.Attribute{
-			"namespace": schema.StringAttribute{
-				Optional: true,
-				MarkdownDescription: "Keeps the clusters of two teams on one backend apart: clusters of the same name in different " +
-					"namespaces have nothing to do with each other. Letters, digits, `-` and `_`, at most 63. Defaults to `\"" + defaultNamespace + "\"`. " +
-					"A change replaces all clusters and pools.",
-				Validators: []validator.String{isName()},
-			},
-			"owner": schema.StringAttribute{
-				Optional: true,
-				MarkdownDescription: "Who answers for what is started: a workspace or a pipeline, for example. With an owner, the next " +
-					"apply finishes what an interrupted one left half made, and `terraform-provider-dockerparallel sweep` finds what a " +
-					"lost state left behind. Containers of another owner are never touched, unless a resource says so. Defaults to the " +
-					"environment variable `" + ownerVariable + "`, then to `" + workspaceVariable + "` (set by HCP Terraform), then to none.",
-				Validators: []validator.String{isOwner()},
-			},
-			"default_labels": schema.MapAttribute{
-				Optional:    true,
-				ElementType: types.StringType,
-				MarkdownDescription: "Labels for all containers, beside those of their resource, which win. They reach a container " +
-					"when it is next started; a change restarts nothing. Labels that begin with `dockerparallel.` are reserved.",
-				Validators: []validator.Map{mapvalidator.NoNullValues(), mapvalidator.KeysAre(isLabelKey()), mapvalidator.ValueStringsAre(stringvalidator.LengthAtMost(maxLabelValue))},
-			},
-			"process": processBackendAttribute(),
-		},
+		Attributes: attributes,
 	}
+	maps.Copy(attributes, map[string]schema.Attribute{
+		"namespace": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "Keeps the clusters of two teams on one backend apart: clusters of the same name in different " +
+				"namespaces have nothing to do with each other. Letters, digits, `-` and `_`, at most 63. Defaults to `\"" + defaultNamespace + "\"`. " +
+				"A change replaces all clusters and pools.",
+			Validators: []validator.String{isName()},
+		},
+		"owner": schema.StringAttribute{
+			Optional: true,
+			MarkdownDescription: "Who answers for what is started: a workspace or a pipeline, for example. With an owner, the next " +
+				"apply finishes what an interrupted one left half made, and `terraform-provider-dockerparallel sweep` finds what a " +
+				"lost state left behind. Containers of another owner are never touched, unless a resource says so. Defaults to the " +
+				"environment variable `" + ownerVariable + "`, then to `" + workspaceVariable + "` (set by HCP Terraform), then to none.",
+			Validators: []validator.String{isOwner()},
+		},
+		"default_labels": schema.MapAttribute{
+			Optional:    true,
+			ElementType: types.StringType,
+			MarkdownDescription: "Labels for all containers, beside those of their resource, which win. They reach a container " +
+				"when it is next started; a change restarts nothing. Labels that begin with `dockerparallel.` are reserved.",
+			Validators: []validator.Map{mapvalidator.NoNullValues(), mapvalidator.KeysAre(isLabelKey()), mapvalidator.ValueStringsAre(stringvalidator.LengthAtMost(maxLabelValue))},
+		},
+	})
 }
 
 // ValidateConfig implements provider.ProviderWithValidateConfig.
@@ -156,14 +159,15 @@ func (p *dockerparallelProvider) Configure(ctx context.Context, req provider.Con
 	if m.Owner.IsNull() {
 		m.Owner = types.StringValue(ownerFromEnvironment(os.Getenv))
 	}
-	cfg, known := m.backendConfig()
+	cfg, known := m.backendConfig(ctx)
 	c := &client{namespace: m.Namespace, owner: m.Owner, labels: m.DefaultLabels, unknown: !known && !p.injected}
 	c.open = func(ctx context.Context) (managed.Backend, error) {
+		cfg.Log = newLogger(ctx)
 		b, err := p.open(ctx, cfg)
 		if err != nil {
 			return nil, err
 		}
-		return p.decorate(b), nil
+		return p.decorate(ctx, b), nil
 	}
 	resp.ResourceData, resp.DataSourceData, resp.EphemeralResourceData = c, c, c
 }
@@ -185,9 +189,9 @@ func (p *dockerparallelProvider) EphemeralResources(context.Context) []func() ep
 
 // decorate puts what all backends share around one: every call is traced, and
 // what can pass by itself is tried again.
-func (p *dockerparallelProvider) decorate(b managed.Backend) managed.Backend {
+func (p *dockerparallelProvider) decorate(ctx context.Context, b managed.Backend) managed.Backend {
 	// Retry is outermost, so that each try has a span of its own.
-	return managed.Decorate(managed.Decorate(b, managed.Trace(p.tracer, newLogger())), managed.Retry(managed.DefaultRetry()))
+	return managed.Decorate(managed.Decorate(b, managed.Trace(p.tracer, newLogger(ctx))), managed.Retry(managed.DefaultRetry()))
 }
 
 func ownerFromEnvironment(getenv func(string) string) string {

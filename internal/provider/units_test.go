@@ -22,17 +22,6 @@ import (
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
 
-func objectValue(t *testing.T) types.Object {
-	t.Helper()
-	return types.ObjectValueMust(map[string]attr.Type{"root": types.StringType}, map[string]attr.Value{"root": types.StringNull()})
-}
-
-func checkBackendsOf(all ...backendChoice) diag.Diagnostics {
-	var diags diag.Diagnostics
-	checkBackends(all, &diags)
-	return diags
-}
-
 func TestUpdatePolicy(t *testing.T) {
 	for _, c := range []struct {
 		unavailable, surge string
@@ -65,7 +54,7 @@ func TestUpdatePolicy(t *testing.T) {
 }
 
 func TestEffective(t *testing.T) {
-	redis, err := frameworks.New("redis")
+	redis, err := frameworks.New("redis", nil)
 	if err != nil {
 		t.Fatal(err)
 	}
@@ -252,7 +241,7 @@ func TestLogHandler(t *testing.T) {
 		t.Errorf("fields are %v", fields)
 	}
 	for _, level := range []slog.Level{-8, slog.LevelDebug, slog.LevelInfo, slog.LevelWarn, slog.LevelError} {
-		newLogger().Log(t.Context(), level, "text", "key", "value") // without a sink nothing happens
+		newLogger(t.Context()).Log(t.Context(), level, "text", "key", "value") // without a sink nothing happens
 	}
 }
 
@@ -273,5 +262,22 @@ func TestRecordOutlivesTheSchema(t *testing.T) {
 	}
 	if diags := restore(ctx, clusterSchema(), &m, []byte(`{`), clusterRecordNames()); len(diags) != 1 || diags.HasError() {
 		t.Errorf("a damaged record: %v", diags)
+	}
+}
+
+// TestClientThroughATunnel: a server whose published port is reached through
+// ssh only has the command for it in the client's code.
+func TestClientThroughATunnel(t *testing.T) {
+	m := clusterModel{
+		Name: types.StringValue("sim"), Framework: types.StringValue("redis"), PrivateIP: types.StringValue("sim-server"), PrivatePort: types.Int64Value(6379),
+		PublicIP: types.StringValue("127.0.0.1"), PublicPort: types.Int64Value(32768),
+		Exports: types.MapValueMust(types.StringType, map[string]attr.Value{exportTunnel: types.StringValue("ssh -N -L 32768:127.0.0.1:32768 me@far")}),
+	}
+	if code := (input{m.client()}).str("python").ValueString(); !strings.Contains(code, "ssh -N -L 32768:127.0.0.1:32768 me@far") {
+		t.Errorf("the code is\n%s", code)
+	}
+	m.ServerClientSameLAN = types.BoolValue(true)
+	if code := (input{m.client()}).str("python").ValueString(); strings.Contains(code, "ssh -N") || !strings.Contains(code, "sim-server") {
+		t.Errorf("in the same network the code is\n%s", code)
 	}
 }

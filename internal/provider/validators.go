@@ -106,6 +106,29 @@ func isFolder() validator.String {
 	}}
 }
 
+// isEngineAddress accepts where a Docker Engine can be. Its form is checked
+// further when it is opened.
+func isEngineAddress() validator.String {
+	return stringCheck{"an engine's address", func(s string) string {
+		for _, scheme := range []string{"unix:///", "tcp://", "ssh://", "npipe://", "http://", "https://"} {
+			if rest, ok := strings.CutPrefix(s, scheme); ok && rest != "" {
+				return ""
+			}
+		}
+		return fmt.Sprintf("%q is no address of an engine: write unix:///path/to/socket, tcp://host:2376 or ssh://user@host.", s)
+	}}
+}
+
+// isRegistry accepts a registry as it is in the names of images.
+func isRegistry() validator.String {
+	return stringCheck{"a registry", func(s string) string {
+		if s == "" || strings.Contains(s, "://") || strings.ContainsAny(s, "/ @") {
+			return fmt.Sprintf("%q is no registry: write it as in the names of its images, such as registry.example.com:5000, without https:// and without a path.", s)
+		}
+		return ""
+	}}
+}
+
 func isAbsolute() validator.String {
 	return stringCheck{"an absolute path", func(s string) string {
 		if !filepath.IsAbs(s) {
@@ -156,20 +179,6 @@ func isPassword() validator.String {
 			return "The password may not hold line breaks or zero bytes."
 		}
 		return ""
-	}}
-}
-
-// scaleInOrder accepts the orders that can be kept now.
-func scaleInOrder() validator.String {
-	return stringCheck{"newest or oldest", func(s string) string {
-		switch managed.ScaleIn(s) {
-		case managed.ScaleInNewest, managed.ScaleInOldest:
-			return ""
-		}
-		if s == "idle" {
-			return "\"idle\" is not possible: no framework of this release can tell which of its workers are idle. Use \"newest\" or \"oldest\"; workers that are stopped get stop_grace_period to finish their task."
-		}
-		return fmt.Sprintf("%q is not an order in which workers can leave: use \"newest\" or \"oldest\".", s)
 	}}
 }
 

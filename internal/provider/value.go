@@ -8,6 +8,7 @@ import (
 	"encoding/json"
 	"fmt"
 	"math/big"
+	"slices"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -67,6 +68,52 @@ func (in input) strings(name string) []string {
 	for _, e := range v.Elements() {
 		if s, ok := e.(types.String); ok && !s.IsUnknown() {
 			out = append(out, s.ValueString())
+		}
+	}
+	return out
+}
+
+// set is like strings for a set, in the order of its elements.
+func (in input) set(name string) []string {
+	v, ok := in.child(name).(types.Set)
+	if !ok || v.IsNull() || v.IsUnknown() {
+		return nil
+	}
+	var out []string
+	for _, e := range v.Elements() {
+		if s, ok := e.(types.String); ok && !s.IsUnknown() {
+			out = append(out, s.ValueString())
+		}
+	}
+	slices.Sort(out)
+	return out
+}
+
+// objects are the elements of a list of objects.
+func (in input) objects(name string) []input {
+	v, ok := in.child(name).(types.List)
+	if !ok || v.IsNull() || v.IsUnknown() {
+		return nil
+	}
+	var out []input
+	for _, e := range v.Elements() {
+		if o, ok := e.(types.Object); ok {
+			out = append(out, input{o})
+		}
+	}
+	return out
+}
+
+// objectMap are the elements of a map of objects.
+func (in input) objectMap(name string) map[string]input {
+	v, ok := in.child(name).(types.Map)
+	if !ok || v.IsNull() || v.IsUnknown() {
+		return nil
+	}
+	out := make(map[string]input, len(v.Elements()))
+	for k, e := range v.Elements() {
+		if o, ok := e.(types.Object); ok {
+			out[k] = input{o}
 		}
 	}
 	return out

@@ -11,14 +11,13 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
-	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/frameworks"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
 
 // effective decides, now that the framework is known, what the workers are
 // made from.
 func (ch poolChange) effective(framework string) (managed.Framework, effective, error) {
-	fw, err := frameworks.New(framework)
+	fw, err := newFramework(framework, managed.RoleWorker, ch.plan.frameworkOptions())
 	if err != nil {
 		return nil, effective{}, err
 	}

@@ -9,6 +9,7 @@ import (
 	"encoding/hex"
 	"encoding/json"
 	"fmt"
+	"maps"
 	"strings"
 	"time"
 
@@ -16,6 +17,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/diag"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
 
@@ -26,6 +28,7 @@ type poolModel struct {
 	WorkerCount     types.Int64  `tfsdk:"worker_count"`
 	Container       types.Object `tfsdk:"container"`
 	Hardware        types.Object `tfsdk:"hardware"`
+	Docker          types.Object `tfsdk:"docker"`
 	Process         types.Object `tfsdk:"process"`
 	Server          types.Object `tfsdk:"server"`
 	Framework       types.String `tfsdk:"framework"`
@@ -40,6 +43,7 @@ type poolModel struct {
 	KeepFailed      types.Bool   `tfsdk:"keep_failed"`
 	Labels          types.Map    `tfsdk:"labels"`
 	Timeouts        types.Object `tfsdk:"timeouts"`
+	poolFrameworks
 
 	ID                  types.String `tfsdk:"id"`
 	Namespace           types.String `tfsdk:"namespace"`
@@ -79,8 +83,9 @@ func launchOf(clusterID types.String) string {
 // input is the pool as a role: what a server's attribute is to the cluster.
 func (m *poolModel) input() input {
 	values := map[string]attr.Value{
-		"container": m.Container, "hardware": m.Hardware, "process": m.Process, "stop_grace_period": m.StopGracePeriod,
+		"container": m.Container, "hardware": m.Hardware, "stop_grace_period": m.StopGracePeriod,
 	}
+	maps.Copy(values, m.optionValues())
 	attrTypes := make(map[string]attr.Type, len(values))
 	for name, v := range values {
 		attrTypes[name] = v.Type(context.Background())
@@ -91,19 +96,20 @@ func (m *poolModel) input() input {
 // poolRecordNames are the attributes that a worker's record holds: all that
 // users write, but for the count, which is seen, and what is write-only.
 func poolRecordNames() []string {
-	return []string{
-		"cluster_id", "container", "hardware", "process", "server", "framework", "min_worker_count", "gang_style", "wait_for", "scale_in", "on_exit",
-		"update", "stop_grace_period", "keep_failed", "labels", "timeouts",
-	}
+	return append(append(backends.Names(), frameworkOptionNames(managed.RoleWorker)...),
+		"cluster_id", "container", "hardware", "server", "framework", "min_worker_count", "gang_style", "wait_for", "scale_in", "on_exit",
+		"update", "stop_grace_period", "keep_failed", "labels", "timeouts")
 }
 
 // record of the configuration, for import.
 func (m *poolModel) record(ctx context.Context, e effective) (managed.Record, error) {
-	spec, err := encodeAttributes(ctx, map[string]attr.Value{
-		"cluster_id": m.ClusterID, "container": m.Container, "hardware": m.Hardware, "process": m.Process, "server": m.Server, "framework": m.Framework,
+	values := m.optionValues()
+	maps.Copy(values, map[string]attr.Value{
+		"cluster_id": m.ClusterID, "container": m.Container, "hardware": m.Hardware, "server": m.Server, "framework": m.Framework,
 		"min_worker_count": m.MinWorkerCount, "gang_style": m.GangStyle, "wait_for": m.WaitFor, "scale_in": m.ScaleIn, "on_exit": m.OnExit,
 		"update": m.Update, "stop_grace_period": m.StopGracePeriod, "keep_failed": m.KeepFailed, "labels": m.Labels, "timeouts": m.Timeouts,
 	})
+	spec, err := encodeAttributes(ctx, values)
 	if err != nil {
 		return managed.Record{}, err
 	}
@@ -113,12 +119,13 @@ func (m *poolModel) record(ctx context.Context, e effective) (managed.Record, er
 
 // sameSpec tells whether the workers are made from the same configuration.
 func (m *poolModel) sameSpec(o *poolModel) bool {
-	return m.Container.Equal(o.Container) && m.Hardware.Equal(o.Hardware) && m.Process.Equal(o.Process) && m.Framework.Equal(o.Framework)
+	return m.Container.Equal(o.Container) && m.Hardware.Equal(o.Hardware) && m.sameOptions(o) && m.Framework.Equal(o.Framework)
 }
 
 // keepSpec takes the worker's configuration over from another model.
 func (m *poolModel) keepSpec(o *poolModel) {
-	m.Container, m.Hardware, m.Process, m.Framework, m.Effective = o.Container, o.Hardware, o.Process, o.Framework, o.Effective
+	m.Container, m.Hardware, m.Framework, m.Effective = o.Container, o.Hardware, o.Framework, o.Effective
+	m.keepOptions(o)
 }
 
 // newEffective fills in the defaults of workers whose configuration is known.

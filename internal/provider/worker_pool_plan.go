@@ -12,6 +12,7 @@ import (
 	"github.com/hashicorp/terraform-plugin-framework/resource"
 	"github.com/hashicorp/terraform-plugin-framework/types"
 
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/backends/docker"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/frameworks"
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
@@ -53,10 +54,10 @@ func (r *poolResource) checkInput(m *poolModel) []managed.Problem {
 	t := managed.Template{
 		Entrypoint: container.strings("entrypoint"), Command: container.strings("command"), Environment: container.stringMap("environment"),
 	}
-	if fw, err := frameworks.New(m.Framework.ValueString()); err == nil {
+	if fw, err := frameworks.New(m.Framework.ValueString(), nil); err == nil {
 		return managed.CheckTemplate(fw, managed.RoleWorker, t)
 	}
-	fw, err := frameworks.New(frameworks.Names()[0]) // sets only what all of them set
+	fw, err := frameworks.New(frameworks.Names()[0], nil) // sets only what all of them set
 	if err != nil {
 		return nil
 	}
@@ -146,15 +147,22 @@ func (r *poolResource) planEffective(ctx context.Context, plan, state *poolModel
 	if sticky {
 		plan.Effective = state.Effective
 	}
-	fw, err := frameworks.New(framework)
-	known := err == nil && fullyKnown(ctx, plan.Container, plan.Hardware, plan.Process, plan.Framework)
+	op := operation{doing: "Plan Worker Pool", locate: locator(ctx, poolSchema(), "")}
+	known := framework != "" && fullyKnown(ctx, plan.Container, plan.Hardware, plan.Framework) && plan.optionsKnown(ctx)
+	var fw managed.Framework
+	if known {
+		var err error
+		if fw, err = newFramework(framework, managed.RoleWorker, plan.frameworkOptions()); err != nil {
+			op.failed(&diags, err)
+			return diags
+		}
+	}
 	if known && !sticky {
 		plan.Effective = plan.newEffective(fw).poolObject()
 	}
 	if !r.client.known() {
 		return diags
 	}
-	op := operation{doing: "Plan Worker Pool", locate: locator(ctx, poolSchema(), "")}
 	m, err := r.client.manager(ctx)
 	switch {
 	case err != nil:
@@ -174,8 +182,14 @@ func (r *poolResource) check(m *managed.Manager, fw managed.Framework, plan *poo
 	t := e.template(fw, managed.RoleWorker, plan.input())
 	problems := managed.CheckTemplate(fw, managed.RoleWorker, t)
 	problems = append(problems, checkRole(m, managed.RoleWorker, plan.input(), validationSpec(t, 1))...)
-	if _, counts := fw.(managed.WorkerCounter); !counts && plan.WaitFor.ValueString() == string(managed.WaitForRegistered) {
+	if plan.OnExit.ValueString() == string(managed.OnExitAccept) && restartsCompleted(t.Options) {
+		problems = append(problems, managed.Problem{Attribute: docker.Name + ".restart_policy", Detail: "With on_exit = \"accept\", a worker that ends with code 0 has done its work, but this policy starts it again. Leave restart_policy out, or set it to \"on-failure\"."})
+	}
+	if _, counts := fw.(managed.WorkerLister); !counts && plan.WaitFor.ValueString() == string(managed.WaitForRegistered) {
 		problems = append(problems, managed.Problem{Attribute: "wait_for", Detail: "The framework \"" + fw.Name() + "\" cannot count the workers that have registered with its server. Use \"running\"."})
+	}
+	if _, tells := fw.(managed.IdleTeller); !tells && plan.ScaleIn.ValueString() == string(managed.ScaleInIdle) {
+		problems = append(problems, managed.Problem{Attribute: "scale_in", Detail: "The framework \"" + fw.Name() + "\" cannot tell which workers are idle. Use \"newest\" or \"oldest\"."})
 	}
 	return problems
 }
@@ -183,12 +197,12 @@ func (r *poolResource) check(m *managed.Manager, fw managed.Framework, plan *poo
 // checkAnyFramework finds what is wrong whatever framework the cluster turns
 // out to have.
 func (r *poolResource) checkAnyFramework(ctx context.Context, m *managed.Manager, plan *poolModel) []managed.Problem {
-	if !fullyKnown(ctx, plan.Container, plan.Hardware, plan.Process) {
+	if !fullyKnown(ctx, plan.Container, plan.Hardware) || !plan.optionsKnown(ctx) {
 		return nil
 	}
 	var common []managed.Problem
 	for i, name := range frameworks.Names() {
-		fw, err := frameworks.New(name)
+		fw, err := frameworks.New(name, nil)
 		if err != nil {
 			return nil
 		}
@@ -231,7 +245,7 @@ func (m *poolModel) predict(state *poolModel, mem poolMemory, restart bool) {
 	default:
 		m.Handles = types.ListUnknown(types.StringType)
 	}
-	if !m.Handles.Equal(state.Handles) {
+	if !m.Handles.Equal(state.Handles) || m.Effective.IsUnknown() {
 		m.unknownCounts()
 	}
 }

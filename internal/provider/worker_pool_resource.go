@@ -102,7 +102,7 @@ func (r *poolResource) Read(ctx context.Context, req resource.ReadRequest, resp 
 	ctx, cancel := context.WithTimeout(ctx, timeout(state.Timeouts, timeoutRead, readTimeout))
 	defer cancel()
 	op := r.operation(ctx, "Read Worker Pool", timeoutRead, nil)
-	m, err := r.client.manager(ctx)
+	m, err := r.client.refresher(ctx)
 	if err != nil {
 		op.failed(&resp.Diagnostics, err)
 		return
@@ -196,7 +196,9 @@ func (r *poolResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 		op.failed(&resp.Diagnostics, err)
 		return
 	}
-	op.failed(&resp.Diagnostics, m.Cleanup(ctx, managed.CleanupRequest{Scope: state.scope(), Known: alive(slotsOf(state.Handles))}))
+	notices, err := m.Cleanup(ctx, managed.CleanupRequest{Scope: state.scope(), Known: alive(slotsOf(state.Handles))})
+	op.notices(&resp.Diagnostics, notices)
+	op.failed(&resp.Diagnostics, err)
 }
 
 // operation describes a method for its diagnostics. The configuration, if
@@ -281,12 +283,14 @@ func (r *poolResource) connect(ctx context.Context, m *managed.Manager, ch poolC
 // move brings the pool to another cluster: what it leaves is emptied first,
 // so that nothing is forgotten there.
 func (r *poolResource) move(ctx context.Context, m *managed.Manager, ch poolChange, want managed.PoolRequest) (managed.PoolResult, error) {
-	if err := m.Cleanup(ctx, managed.CleanupRequest{Scope: ch.state.scope(), Known: want.Known}); err != nil {
+	notices, err := m.Cleanup(ctx, managed.CleanupRequest{Scope: ch.state.scope(), Known: want.Known})
+	if err != nil {
 		return managed.PoolResult{}, err
 	}
 	want.Create, want.OnExisting = true, onExisting(ch.config)
 	want.Slots, want.Known, want.KnownLaunch, want.KnownHash = nil, nil, "", ""
 	res, err := m.SetWorkerNumber(ctx, want)
+	res.Notices = append(notices, res.Notices...)
 	if err != nil && !res.Touched {
 		res.Touched = true // the old cluster was: its workers are gone
 		res.Slots = make([]managed.Handle, want.Workers)

@@ -48,6 +48,12 @@ func TestPoolLifecycle(t *testing.T) {
 	if n, m := b.Count(managedtest.VerbList)-lists, len(b.Calls())-all; n != 1 || m != 1 {
 		t.Errorf("a refresh makes %d lists and %d calls in all, want one list", n, m)
 	}
+	lists, all = b.Count(managedtest.VerbList), len(b.Calls())
+	noErrors(t, c.refresh())
+	noErrors(t, p.look())
+	if n, m := b.Count(managedtest.VerbList)-lists, len(b.Calls())-all; n != 1 || m != 2 {
+		t.Errorf("a refresh of the cluster and its pool makes %d lists and %d calls in all, want one list, and one question for the server's address", n, m)
+	}
 	noErrors(t, p.destroy())
 	noErrors(t, c.destroy())
 	if !b.Snapshot().Empty() {

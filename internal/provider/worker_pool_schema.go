@@ -76,6 +76,7 @@ func poolSchema() schema.Schema {
 		"timeouts":    timeoutsAttribute(poolUpdateTimeout, poolTimeout),
 	}
 	maps.Copy(attributes, backendOptionsAttributes())
+	maps.Copy(attributes, frameworkAttributes(managed.RoleWorker))
 	maps.Copy(attributes, poolPolicyAttributes())
 	maps.Copy(attributes, poolComputedAttributes())
 	return schema.Schema{
@@ -114,8 +115,9 @@ func poolServerAttribute() schema.Attribute {
 }
 
 func poolPolicyAttributes() map[string]schema.Attribute {
-	scaleIn := oneOf("Which workers leave first when there are too many: the `\"newest\"` (the default) or the `\"oldest\"`.", string(managed.ScaleInNewest))
-	scaleIn.Validators = []validator.String{scaleInOrder()}
+	scaleIn := oneOf("Which workers leave first when there are too many: the `\"newest\"` (the default), the `\"oldest\"`, or those "+
+		"that are `\"idle\"`, the newest of them first, where the framework can tell who is. Who is idle is known only when the apply comes to it, so such a "+
+		"plan does not show who leaves.", string(managed.ScaleInNewest), string(managed.ScaleInOldest), string(managed.ScaleInIdle))
 	return map[string]schema.Attribute{
 		"min_worker_count": schema.Int64Attribute{
 			Optional: true,

@@ -43,6 +43,8 @@ type containerModel struct {
 	ExitCode  types.Int64  `tfsdk:"exit_code"`
 	StartedAt types.String `tfsdk:"started_at"`
 	Node      types.String `tfsdk:"node"`
+	Image     types.String `tfsdk:"image"`
+	Digest    types.String `tfsdk:"image_digest"`
 	Launch    types.String `tfsdk:"launch"`
 	Current   types.Bool   `tfsdk:"current"`
 }
@@ -78,17 +80,19 @@ func (d *workersDataSource) Schema(_ context.Context, _ datasource.SchemaRequest
 				Computed:            true,
 				MarkdownDescription: "The containers, by pool, the oldest first.",
 				NestedObject: schema.NestedAttributeObject{Attributes: map[string]schema.Attribute{
-					"handle":     schema.StringAttribute{Computed: true, MarkdownDescription: "The backend's own name for the container."},
-					"pool":       schema.StringAttribute{Computed: true, MarkdownDescription: "The worker pool that the container belongs to."},
-					"owner":      schema.StringAttribute{Computed: true, MarkdownDescription: "Who answers for the container. Null if it has no owner."},
-					"workers":    schema.Int64Attribute{Computed: true, MarkdownDescription: "How many workers share the container."},
-					"status":     schema.StringAttribute{Computed: true, MarkdownDescription: "What the container does: `initializing`, `running` or `stopped`."},
-					"reason":     schema.StringAttribute{Computed: true, MarkdownDescription: "Why it is in its state, in a few words. Null if there is nothing to say."},
-					"exit_code":  schema.Int64Attribute{Computed: true, MarkdownDescription: "The exit code of a container that has stopped; 128 + n after the signal n. Null if there is none."},
-					"started_at": schema.StringAttribute{Computed: true, MarkdownDescription: "When the container was started, in RFC 3339 and UTC. Null if that is not known."},
-					"node":       schema.StringAttribute{Computed: true, MarkdownDescription: "The machine that the container runs on, where the backend has several."},
-					"launch":     schema.StringAttribute{Computed: true, MarkdownDescription: "The launch of the server that the workers connect to."},
-					"current":    schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether that is the server that runs now."},
+					"handle":       schema.StringAttribute{Computed: true, MarkdownDescription: "The backend's own name for the container."},
+					"pool":         schema.StringAttribute{Computed: true, MarkdownDescription: "The worker pool that the container belongs to."},
+					"owner":        schema.StringAttribute{Computed: true, MarkdownDescription: "Who answers for the container. Null if it has no owner."},
+					"workers":      schema.Int64Attribute{Computed: true, MarkdownDescription: "How many workers share the container."},
+					"status":       schema.StringAttribute{Computed: true, MarkdownDescription: "What the container does: `initializing`, `running` or `stopped`."},
+					"reason":       schema.StringAttribute{Computed: true, MarkdownDescription: "Why it is in its state, in a few words. Null if there is nothing to say."},
+					"exit_code":    schema.Int64Attribute{Computed: true, MarkdownDescription: "The exit code of a container that has stopped; 128 + n after the signal n. Null if there is none."},
+					"started_at":   schema.StringAttribute{Computed: true, MarkdownDescription: "When the container was started, in RFC 3339 and UTC. Null if that is not known."},
+					"node":         schema.StringAttribute{Computed: true, MarkdownDescription: "The machine that the container runs on, where the backend has several."},
+					"image":        schema.StringAttribute{Computed: true, MarkdownDescription: "The image as it was asked for. Null on a backend without images."},
+					"image_digest": schema.StringAttribute{Computed: true, MarkdownDescription: "What the image's name stood for when the container was started: the digest of its registry, or the image's id where it came from none. Null if the backend does not tell."},
+					"launch":       schema.StringAttribute{Computed: true, MarkdownDescription: "The launch of the server that the workers connect to."},
+					"current":      schema.BoolAttribute{Computed: true, MarkdownDescription: "Whether that is the server that runs now."},
 				}},
 			},
 		},
@@ -102,6 +106,8 @@ func (d *workersDataSource) Read(ctx context.Context, req datasource.ReadRequest
 	if resp.Diagnostics.HasError() {
 		return
 	}
+	ctx, cancel := context.WithTimeout(ctx, readTimeout)
+	defer cancel()
 	m, namespace, ok := d.manager(ctx, "Read Workers", &resp.Diagnostics)
 	if !ok {
 		return
@@ -142,6 +148,8 @@ func containerOf(w managed.Member, s managed.Server) containerModel {
 		ExitCode:  exitCodeOrNull(w.ExitCode),
 		StartedAt: timeOrNull(w.StartedAt),
 		Node:      stringOrNull(w.Node),
+		Image:     stringOrNull(w.Image),
+		Digest:    stringOrNull(w.ImageDigest),
 		Launch:    stringOrNull(w.Launch),
 		Current:   types.BoolValue(s.Status == managed.StatusRunning && w.Launch == s.Launch),
 	}

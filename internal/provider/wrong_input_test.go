@@ -22,7 +22,6 @@ func TestWrongProviderInput(t *testing.T) {
 		at     string
 		says   []string
 	}{
-		"no backend":           {attrs{}, "process", []string{"Missing Backend", "process = {}"}},
 		"namespace with space": {attrs{"namespace": "a b", "process": attrs{}}, "namespace", []string{"letters, digits"}},
 		"namespace too long":   {attrs{"namespace": long(64), "process": attrs{}}, "namespace", []string{"1 to 63"}},
 		"empty namespace":      {attrs{"namespace": "", "process": attrs{}}, "namespace", []string{"1 to 63"}},
@@ -33,19 +32,19 @@ func TestWrongProviderInput(t *testing.T) {
 		"long label":           {attrs{"default_labels": attrs{"a": long(257)}, "process": attrs{}}, `default_labels.["a"]`, []string{"256"}},
 		"tilde in root":        {attrs{"process": attrs{"root": "~/x"}}, "process.root", []string{"pathexpand"}},
 		"empty root":           {attrs{"process": attrs{"root": ""}}, "process.root", []string{"empty"}},
+		"two backends":         {attrs{"docker": attrs{}, "process": attrs{}}, "process", []string{"More Than One Backend", "docker and process", "alias"}},
+		"path as host":         {attrs{"docker": attrs{"host": "/var/run/docker.sock"}}, "docker.host", []string{"unix:///"}},
+		"host and context":     {attrs{"docker": attrs{"host": "tcp://h:1", "context": "x"}}, "docker.host", []string{"docker.context"}},
+		"ca twice":             {attrs{"docker": attrs{"tls": attrs{"ca": "x", "ca_file": "y"}}}, "docker.tls.ca", []string{"docker.tls.ca_file"}},
+		"key twice":            {attrs{"docker": attrs{"ssh": attrs{"private_key": "x", "private_key_file": "y"}}}, "docker.ssh.private_key", []string{"private_key_file"}},
+		"registry with scheme": {attrs{"docker": attrs{"registries": []any{attrs{"address": "https://r", "username": "u", "password": "p"}}}}, "docker.registries.[0].address", []string{"without https://"}},
+		"gpu twice":            {attrs{"docker": attrs{"gpus": []any{"0", "0"}}}, "docker.gpus", []string{"duplicate"}},
+		"no concurrency":       {attrs{"docker": attrs{"concurrency": 0}}, "docker.concurrency", []string{"between 1 and 256"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			wantError(t, newHost(t, New("test")()).validateProvider(c.config), c.at, c.says...)
 		})
 	}
-	t.Run("two backends", func(t *testing.T) {
-		// One backend is built in so far: the rule is tested where it stands.
-		first := providerModel{Process: objectValue(t)}
-		diags := checkBackendsOf(backendChoice{"process", first.Process}, backendChoice{"docker", first.Process})
-		if len(diags) != 1 || diags[0].Summary() != "More Than One Backend" {
-			t.Errorf("got %v", diags)
-		}
-	})
 	t.Run("unknown backend waits", func(t *testing.T) {
 		noErrors(t, newHost(t, New("test")()).validateProvider(attrs{"process": unknown{}}))
 		noErrors(t, newHost(t, New("test")()).validateProvider(attrs{"process": attrs{"root": unknown{}}, "owner": unknown{}, "namespace": unknown{}, "default_labels": unknown{}}))
@@ -134,7 +133,6 @@ func TestWrongPoolInput(t *testing.T) {
 		"bad gang style":          {attrs{"gang_style": "firm"}, "gang_style", []string{"soft", "hard"}},
 		"bad wait_for":            {attrs{"wait_for": "ready"}, "wait_for", []string{"registered"}},
 		"bad scale_in":            {attrs{"scale_in": "random"}, "scale_in", []string{"newest", "oldest"}},
-		"idle":                    {attrs{"scale_in": "idle"}, "scale_in", []string{"no framework of this release"}},
 		"bad on_exit":             {attrs{"on_exit": "ignore"}, "on_exit", []string{"replace", "accept"}},
 		"bad strategy":            {attrs{"update": attrs{"strategy": "big bang"}}, "update.strategy", []string{"rolling", "recreate", "on_replacement"}},
 		"bad percentage":          {attrs{"update": attrs{"max_unavailable": "25 %"}}, "update.max_unavailable", []string{"neither a number of workers"}},
@@ -173,12 +171,31 @@ func TestWrongInputForTheBackend(t *testing.T) {
 		"server without command": {"cluster", attrs{"name": "sim", "server": attrs{"port": 6000}}, "server.container.command", []string{"needs a command"}},
 		"gpus on a process":      {"cluster", clusterConfig(attrs{"server": attrs{"container": attrs{"command": []any{"s"}}, "port": 1, "hardware": attrs{"gpus": 1}}}), "server.hardware.gpus", []string{"cannot assign GPUs"}},
 		"variable with a dot":    {"cluster", clusterConfig(attrs{"server": attrs{"container": attrs{"command": []any{"s"}, "environment": attrs{"a.b": "c"}}, "port": 1}}), "server.container.environment", []string{"a.b"}},
-		"worker without command": {"worker_pool", attrs{"cluster_id": "sim", "worker_count": 1}, "container.command", []string{"needs a command"}},
-		"worker with gpus":       {"worker_pool", attrs{"cluster_id": "sim", "worker_count": 1, "container": attrs{"command": []any{"w"}}, "hardware": attrs{"gpus": 2}}, "hardware.gpus", []string{"cannot assign GPUs"}},
+		"worker without command": {"worker_pool", attrs{
+			"cluster_id": "sim", "worker_count": 1, "framework": "custom", "server": attrs{"private_ip": "10.0.0.1", "private_port": 1},
+		}, "container.command", []string{"needs a command"}},
+		"worker with gpus": {"worker_pool", attrs{"cluster_id": "sim", "worker_count": 1, "container": attrs{"command": []any{"w"}}, "hardware": attrs{"gpus": 2}}, "hardware.gpus", []string{"cannot assign GPUs"}},
 		"registered, uncounted": {"worker_pool", attrs{
 			"cluster_id": "sim", "worker_count": 1, "container": attrs{"command": []any{"w"}}, "wait_for": "registered",
 			"framework": "custom", "server": attrs{"private_ip": "10.0.0.1", "private_port": 1},
 		}, "wait_for", []string{"cannot count"}},
+		"idle, untold": {"worker_pool", attrs{
+			"cluster_id": "sim", "worker_count": 1, "container": attrs{"command": []any{"w"}}, "scale_in": "idle",
+			"framework": "custom", "server": attrs{"private_ip": "10.0.0.1", "private_port": 1},
+		}, "scale_in", []string{"cannot tell which workers are idle"}},
+		"options of another framework, of a pool": {"worker_pool", attrs{
+			"cluster_id": "sim", "worker_count": 1, "rq": attrs{"burst": true}, "framework": "redis",
+			"server": attrs{"private_ip": "10.0.0.1", "private_port": 1},
+		}, "rq", []string{"framework is \"redis\"", "remove them"}},
+		"options of another framework, of a cluster": {"cluster", attrs{
+			"name": "sim", "framework": "redis", "dask": attrs{"idle_timeout": "5m"},
+		}, "dask", []string{"framework is \"redis\"", "remove them"}},
+		"options of another framework, beside a server from elsewhere": {"cluster", attrs{
+			"name": "sim", "framework": "redis", "dask": attrs{"idle_timeout": "5m"}, "external_server": attrs{"private_ip": "10.0.0.1", "private_port": 1},
+		}, "dask", []string{"framework is \"redis\"", "remove them"}},
+		"missing option": {"worker_pool", attrs{
+			"cluster_id": "sim", "worker_count": 1, "framework": "celery", "server": attrs{"private_ip": "10.0.0.1", "private_port": 1},
+		}, "celery", []string{"needs celery.app"}},
 	} {
 		t.Run(name, func(t *testing.T) {
 			r := h.resource(c.resource)
@@ -189,6 +206,76 @@ func TestWrongInputForTheBackend(t *testing.T) {
 	t.Run("publish has no effect", func(t *testing.T) {
 		config := clusterConfig(attrs{"server": attrs{"container": attrs{"command": []any{"s"}}, "port": 1, "publish": attrs{}}})
 		wantWarning(t, h.resource("cluster").plan(config).diags, "server.publish", "no effect")
+	})
+}
+
+// What the engine would refuse is known in the plan, without asking it.
+func TestWrongInputForDocker(t *testing.T) {
+	h := newHost(t, New("test")())
+	h.configure(attrs{"docker": attrs{"host": "unix:///no/such/engine.sock"}})
+	server := func(more attrs) attrs {
+		s := attrs{"container": attrs{"image": "a", "command": []any{"s"}}, "port": 1}
+		maps.Copy(s, more)
+		return clusterConfig(attrs{"server": s})
+	}
+	options := func(o attrs) attrs { return server(attrs{"docker": o}) }
+	mount := func(m attrs) attrs { return options(attrs{"mounts": []any{m}}) }
+	for name, c := range map[string]struct {
+		config attrs
+		at     string
+		says   []string
+	}{
+		"no image":               {clusterConfig(attrs{"server": attrs{"container": attrs{"command": []any{"s"}}, "port": 1}}), "server.container.image", []string{"needs an image"}},
+		"no such form of image":  {server(attrs{"container": attrs{"image": "some/Image"}}), "server.container.image", []string{"lowercase"}},
+		"no port":                {server(attrs{"port": 0}), "server.port", []string{"cannot pick a free port"}},
+		"too little memory":      {server(attrs{"hardware": attrs{"memory": 5}}), "server.hardware.memory", []string{"at least 6 MB"}},
+		"too little cpu":         {server(attrs{"hardware": attrs{"cpu": 10}}), "server.hardware.cpu", []string{"at least 11"}},
+		"a type of machine":      {server(attrs{"hardware": attrs{"id": "m5.large"}}), "server.hardware.id", []string{"leave hardware.id out"}},
+		"server without network": {options(attrs{"network": "none"}), "server.docker.network", []string{"without a network"}},
+		"host and another":       {options(attrs{"network": "host", "extra_networks": []any{"a"}}), "server.docker.extra_networks", []string{"no other one"}},
+		"publish on host":        {server(attrs{"publish": attrs{}, "docker": attrs{"network": "host"}}), "server.publish", []string{"remove publish"}},
+		"publish at a name":      {server(attrs{"publish": attrs{"address": "db.example.com"}}), "server.publish.address", []string{"no IP address"}},
+		"relative bind":          {mount(attrs{"type": "bind", "source": "data", "target": "/d"}), "server.docker.mounts", []string{"absolute path"}},
+		"path as volume":         {mount(attrs{"type": "volume", "source": "/data", "target": "/d"}), "server.docker.mounts", []string{`"bind"`}},
+		"tmpfs with source":      {mount(attrs{"type": "tmpfs", "source": "x", "target": "/d"}), "server.docker.mounts", []string{"no source"}},
+		"mount over the root":    {mount(attrs{"type": "tmpfs", "target": "/"}), "server.docker.mounts", []string{"not its root"}},
+		"unknown limit":          {options(attrs{"ulimits": attrs{"files": attrs{"soft": 1}}}), "server.docker.ulimits", []string{"nofile"}},
+		"soft above hard":        {options(attrs{"ulimits": attrs{"nofile": attrs{"soft": 2, "hard": 1}}}), "server.docker.ulimits", []string{"above the hard"}},
+		"restart sometimes":      {options(attrs{"restart_policy": "sometimes"}), "server.docker.restart_policy", []string{"on-failure"}},
+		"platform":               {options(attrs{"platform": "arm64"}), "server.docker.platform", []string{"linux/amd64"}},
+		"signal":                 {options(attrs{"stop_signal": "please"}), "server.docker.stop_signal", []string{"SIGTERM"}},
+		"capability":             {options(attrs{"cap_add": []any{"ROOT"}}), "server.docker.cap_add", []string{"capabilities(7)"}},
+		"privileged without":     {options(attrs{"privileged": true, "cap_drop": []any{"ALL"}}), "server.docker.cap_drop", []string{"all capabilities"}},
+		"name server by name":    {options(attrs{"dns": []any{"ns1"}}), "server.docker.dns", []string{"no IP address"}},
+		"host without address":   {options(attrs{"extra_hosts": attrs{"db": "other"}}), "server.docker.extra_hosts", []string{"host-gateway"}},
+		"options for no driver":  {options(attrs{"log_options": attrs{"max-size": "1m"}}), "server.docker.log_options", []string{"log_driver"}},
+		"interval":               {options(attrs{"health_check": attrs{"command": []any{"c"}, "interval": "10"}}), "server.docker.health_check", []string{"duration"}},
+		"device":                 {options(attrs{"devices": []any{"fuse"}}), "server.docker.devices", []string{"/dev/fuse"}},
+		"relative directory":     {options(attrs{"working_dir": "work"}), "server.docker.working_dir", []string{"absolute"}},
+	} {
+		t.Run(name, func(t *testing.T) {
+			r := h.resource("cluster")
+			noErrors(t, r.validate(c.config))
+			wantError(t, r.plan(c.config).diags, c.at, c.says...)
+		})
+	}
+	pool := func(more attrs) attrs {
+		p := attrs{"cluster_id": "sim", "worker_count": 1, "container": attrs{"image": "a", "command": []any{"w"}}}
+		maps.Copy(p, more)
+		return p
+	}
+	t.Run("ending and restarted", func(t *testing.T) {
+		wantError(t, h.resource("worker_pool").plan(pool(attrs{"on_exit": "accept", "docker": attrs{"restart_policy": "always"}})).diags, "docker.restart_policy", "on_exit")
+		noErrors(t, h.resource("worker_pool").plan(pool(attrs{"on_exit": "accept", "docker": attrs{"restart_policy": "no"}})).diags)
+	})
+	t.Run("options of two backends", func(t *testing.T) {
+		diags := h.resource("worker_pool").validate(pool(attrs{"docker": attrs{"init": true}, "process": attrs{}}))
+		if len(diags) == 0 {
+			t.Error("no error")
+		}
+	})
+	t.Run("options of another backend", func(t *testing.T) {
+		wantWarning(t, h.resource("worker_pool").plan(pool(attrs{"process": attrs{"working_directory": "/"}})).diags, "process", "not used")
 	})
 }
 

@@ -33,7 +33,29 @@ const (
 	Provider
 	// Acceptance is the wish to run slow tests with a real Terraform: TF_ACC.
 	Acceptance
+	// Dockerd is the right and the programs to start an engine of the test's
+	// own; StartDockerd does.
+	Dockerd
+	// Podman is the right and the programs to start a Podman service;
+	// StartPodman does.
+	Podman
+	// SSHD is sshd; StartSSHD starts it.
+	SSHD
+	// Registry is docker-registry; StartRegistry starts it.
+	Registry
+	// Shell is a static busybox, which Image puts into images.
+	Shell
+	// Mmdebstrap is the right and the program to make a Debian root file system.
+	Mmdebstrap
+	// RQ, Celery and Dask are the frameworks' programs and modules, for
+	// SystemPython.
+	RQ
+	Celery
+	Dask
 )
+
+// sshdProgram has to be started by its whole path.
+const sshdProgram = "/usr/sbin/sshd"
 
 // missing says why a part cannot be had, "" if it can. It does not judge
 // Provider: what is missing there may be a fault of the code.
@@ -55,8 +77,43 @@ func (p Part) missing() string {
 		if os.Getenv("TF_ACC") == "" {
 			return "TF_ACC is not set (make test sets it)"
 		}
+	case Dockerd:
+		return missingPrograms("docker.io iptables iproute2", "dockerd", "containerd", "iptables", "ip", "unshare", "nsenter")
+	case Podman:
+		return missingPrograms("podman netavark aardvark-dns", "podman")
+	case RQ:
+		return missingPython("rq", "python3-rq")
+	case Celery:
+		return missingPython("celery, redis", "python3-celery python3-redis")
+	case Dask:
+		return missingPython("distributed", "python3-distributed")
+	case Mmdebstrap:
+		return missingPrograms("mmdebstrap", "mmdebstrap")
+	case SSHD:
+		return missingPrograms("openssh-server", sshdProgram)
+	case Registry:
+		if _, err := exec.LookPath("docker-registry"); err != nil {
+			return "docker-registry is not on the PATH (Debian: apt-get install docker-registry)"
+		}
+	case Shell:
+		if _, err := exec.LookPath("busybox"); err != nil {
+			return "busybox is not on the PATH (Debian: apt-get install busybox-static)"
+		}
 	default:
 		return fmt.Sprintf("testenv does not know part %d", p)
+	}
+	return ""
+}
+
+// missingPrograms are those that only root can use as the tests do.
+func missingPrograms(packages string, names ...string) string {
+	if os.Getuid() != 0 {
+		return "starting " + names[0] + " needs root"
+	}
+	for _, name := range names {
+		if _, err := exec.LookPath(name); err != nil {
+			return name + " is not on the PATH (Debian: apt-get install " + packages + ")"
+		}
 	}
 	return ""
 }

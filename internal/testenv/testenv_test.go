@@ -59,7 +59,7 @@ func bareMachine(t *testing.T) {
 }
 
 func TestNeedWhereItIsMissing(t *testing.T) {
-	for _, part := range []Part{Redis, Terraform, Docker, Provider, Part(99)} {
+	for _, part := range []Part{Redis, Terraform, Docker, Provider, Dockerd, Podman, Registry, Shell, Part(99)} {
 		t.Run(fmt.Sprint(int(part)), func(t *testing.T) {
 			bareMachine(t)
 

@@ -39,23 +39,6 @@ func DefaultInheritEnvironment() []string {
 	return []string{"PATH", "HOME", "USER", "LOGNAME", "SHELL", "LANG", "LC_ALL", "TMPDIR", "TZ"}
 }
 
-// optionsOf reads a role's options.
-func optionsOf(spec managed.ContainerSpec) (Options, error) {
-	switch o := spec.Options.(type) {
-	case nil:
-		return Options{}, nil
-	case Options:
-		return o, nil
-	case *Options:
-		if o == nil {
-			return Options{}, nil
-		}
-		return *o, nil
-	default:
-		return Options{}, managed.Errorf(managed.ClassInvalid, Name, "the process backend got options of another backend (%T)", o)
-	}
-}
-
 // rootFolder is the absolute path of the configured root.
 func (c Config) rootFolder() (string, error) {
 	root := c.Root
@@ -81,7 +64,7 @@ func (c Config) rootFolder() (string, error) {
 // variables makes the environment of a process: what it inherits, then the
 // spec's own, then the mark by which its descendants are known to be its own.
 func variables(spec managed.ContainerSpec, opts Options, id string) []string {
-	merged := map[string]string{markVariable: id}
+	merged := map[string]string{managed.EnvContainer: id}
 	inherit := opts.InheritEnvironment
 	if inherit == nil {
 		inherit = DefaultInheritEnvironment()
@@ -103,10 +86,6 @@ func variables(spec managed.ContainerSpec, opts Options, id string) []string {
 	}
 	return env
 }
-
-// markVariable holds a container's id in the environment of all its
-// processes. A descendant that left the session is found by it.
-const markVariable = "DOCKERPARALLEL_CONTAINER"
 
 // isVariableName tells whether a shell passes a variable of this name on:
 // dash drops those that are no identifiers.

@@ -122,7 +122,7 @@ func TestCrash(t *testing.T) {
 				age(t, file)
 			}
 		}
-		if err := b.Cleanup(context.Background(), poolScope, true); err != nil {
+		if err := b.cleanup(context.Background(), poolScope, true); err != nil {
 			t.Fatal(err)
 		}
 		if _, err := os.Stat(b.root); !os.IsNotExist(err) {

@@ -213,14 +213,17 @@ func (v *victim) act(ctx context.Context) {
 		}
 		// Without a worker no program runs that could make use of a grace.
 		if v.worker.pid != 0 && ctx.Err() == nil && v.rec.StopGrace > 0 {
-			v.signal(sig)
+			// To the program alone, as an engine signals a container's first
+			// process: what it has started, it stops as it sees fit. A worker that
+			// finishes its task would be worse off if the task got the signal, too.
+			_ = syscall.Kill(v.worker.pid, sig)
 			return
 		}
 		v.killAt = now
 	}
 	if ctx.Err() != nil || !now.Before(v.killAt) {
 		v.dueBy(ctx, now)
-		v.signal(syscall.SIGKILL)
+		v.killGroup()
 	}
 }
 
@@ -233,15 +236,15 @@ func (v *victim) dueBy(ctx context.Context, now time.Time) {
 	}
 }
 
-// signal reaches the container's group, and its worker if that has left the
+// killGroup reaches the container's group, and its worker if that has left the
 // group. Failures show in that the process stays.
-func (v *victim) signal(sig syscall.Signal) {
+func (v *victim) killGroup() {
 	group := v.run.supervisor.pid
 	if group > 1 && (v.super.pid != 0 || v.worker.pid != 0 && v.worker.group == group) {
-		_ = syscall.Kill(-group, sig)
+		_ = syscall.Kill(-group, syscall.SIGKILL)
 	}
 	if v.worker.pid != 0 && v.worker.group != group {
-		_ = syscall.Kill(v.worker.pid, sig)
+		_ = syscall.Kill(v.worker.pid, syscall.SIGKILL)
 	}
 }
 

@@ -220,3 +220,21 @@ func TestNoZombies(t *testing.T) {
 		return !b.kids.running
 	})
 }
+
+// TestStopSignalLeavesTasksAlone: a worker's program gets the signal, and lets
+// the process that does its task finish, which knows nothing of signals.
+func TestStopSignalLeavesTasksAlone(t *testing.T) {
+	b := newBackend(t)
+	done := filepath.Join(t.TempDir(), "done")
+	h := mustRun(t, b, request(1, "sh", "-c", `trap "asked=1" TERM
+(sleep 0.5; echo finished >`+done+`) &
+task=$!
+echo up
+while kill -0 $task 2>/dev/null; do wait $task; done
+[ "$asked" = 1 ]`))[0]
+	eventually(t, "the task is under way", func() bool { return logOf(t, b, h) == "up" })
+	mustKill(t, b, h)
+	if data, err := os.ReadFile(done); err != nil || string(data) != "finished\n" {
+		t.Errorf("the task wrote %q, %v", data, err)
+	}
+}

@@ -36,7 +36,7 @@ func (b *Backend) List(ctx context.Context, sel managed.Selector) (managed.Inven
 		if !observed[i].Known {
 			continue // gone meanwhile
 		}
-		c := managed.Container{Handle: e.handle(), Observation: observed[i], Labels: e.rec.Labels}
+		c := managed.Container{Handle: e.handle(), Name: e.id, Observation: observed[i], Labels: e.rec.Labels}
 		if len(e.rec.Ports) > 0 {
 			c.Endpoints = make(map[string]managed.Endpoint, len(e.rec.Ports))
 			for name, port := range e.rec.Ports {
@@ -219,6 +219,18 @@ func (b *Backend) artifacts(sel managed.Selector, broken []*entry) ([]managed.Ar
 	for _, e := range broken {
 		add(e.dir, e.scope)
 	}
+	for _, scope := range clusters { // of a secret that was being written
+		dir := b.clusterFolder(scope.Namespace, scope.Cluster)
+		files, err := os.ReadDir(dir)
+		if err != nil && !errors.Is(err, fs.ErrNotExist) {
+			return nil, fileError(err, "looking for what a crash left")
+		}
+		for _, f := range files {
+			if path := filepath.Join(dir, f.Name()); isGarbage(path) {
+				add(path, scope)
+			}
+		}
+	}
 	places, err := b.places(sel)
 	if err != nil {
 		return nil, err
@@ -297,6 +309,16 @@ func (b *Backend) killArtifact(ctx context.Context, a managed.Artifact) error {
 		return b.DeleteSecret(ctx, scope)
 	}
 	if a.Kind != kindFolder {
+		return nil
+	}
+	if len(parts) == 3 && strings.HasPrefix(parts[2], ".") {
+		dir := b.clusterFolder(namespace, cluster)
+		if path := filepath.Join(dir, parts[2]); isGarbage(path) {
+			if err := removeAll(path); err != nil {
+				return fileError(err, "removing what a crash left")
+			}
+			removeEmpty(dir, b.root)
+		}
 		return nil
 	}
 	role := managed.RoleServer

@@ -43,9 +43,7 @@ func (b *Backend) newPlan(req managed.RunRequest) (*plan, error) {
 			return nil, managed.Errorf(managed.ClassInvalid, problem.Attribute, "%s", problem.Detail)
 		}
 	}
-	if p.opts, err = optionsOf(req.Spec); err != nil {
-		return nil, err
-	}
+	p.opts = managed.OptionsAs[Options](req.Spec.Options)
 	if wd := p.opts.WorkingDirectory; wd != "" {
 		if info, err := os.Stat(wd); err != nil || !info.IsDir() {
 			return nil, managed.Errorf(managed.ClassInvalid, "process.working_directory", "the working directory %s is not a folder on this machine", wd)

@@ -85,6 +85,16 @@ func (b *Backend) Dial(ctx context.Context, h managed.Handle, port string) (net.
 	return nil, managed.Errorf(managed.ClassTransient, "", "connecting to a server process: %w", err)
 }
 
+// Listens implements [managed.Prober]. Dial always has a route, so this is
+// not asked.
+func (b *Backend) Listens(ctx context.Context, h managed.Handle, port string) error {
+	conn, err := b.Dial(ctx, h, port)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
+}
+
 // recentPorts are ports that were handed out and may not be listened on yet.
 type recentPorts struct {
 	mu    sync.Mutex

@@ -48,7 +48,7 @@ func TestConformance(t *testing.T) {
 		Framework:        managedtest.Counting{},
 		Server:           managed.ServerSpec{Template: runs(self, serverRole), SameLAN: true},
 		Worker:           runs(self, workerRole),
-		FailingWorker:    runs("sh", "-c", "echo it broke; exit 3"),
+		FailingWorker:    runs("sh", "-c", "echo it broke; echo $DOCKERPARALLEL_CONTAINER; exit 3"),
 		FailingLine:      "it broke",
 		CompletingWorker: runs("true"),
 		Kill: func(_ context.Context, h managed.Handle) error {

@@ -232,7 +232,7 @@ func TestLife(t *testing.T) {
 			t.Errorf("%s is still known or alive", h)
 		}
 	}
-	if err := b.Cleanup(ctx, poolScope, false); err != nil {
+	if err := b.cleanup(ctx, poolScope, false); err != nil {
 		t.Fatal(err)
 	}
 	if files := filesBelow(t, b.root); len(files) > 0 {

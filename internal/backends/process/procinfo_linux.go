@@ -184,7 +184,7 @@ func readMark(pid int) string {
 	if err != nil {
 		return ""
 	}
-	const prefix = markVariable + "="
+	const prefix = managed.EnvContainer + "="
 	for len(data) > 0 {
 		entry, rest, _ := bytes.Cut(data, []byte{0})
 		if bytes.HasPrefix(entry, []byte(prefix)) {

@@ -195,11 +195,11 @@ func TestTogether(t *testing.T) {
 	for _, b := range []*Backend{b, other, b, other} {
 		wg.Go(func() {
 			for range 10 {
-				err := b.Prepare(ctx, poolScope)
+				err := b.Prepare(ctx, poolScope, nil)
 				handles, runErr := b.Run(ctx, request(2, "sleep", "1000"))
 				_, listErr := b.List(ctx, managed.Selector{Namespace: "default"})
 				secretErr := b.PutSecret(ctx, serverScope, []byte("x"), nil)
-				err = errors.Join(err, runErr, listErr, secretErr, b.Kill(ctx, handles), b.DeleteSecret(ctx, serverScope), b.Cleanup(ctx, poolScope, true))
+				err = errors.Join(err, runErr, listErr, secretErr, b.Kill(ctx, handles), b.DeleteSecret(ctx, serverScope), b.cleanup(ctx, poolScope, true))
 				if err != nil {
 					t.Error(err)
 				}
@@ -207,7 +207,7 @@ func TestTogether(t *testing.T) {
 		})
 	}
 	wg.Wait()
-	if err := b.Cleanup(ctx, serverScope, true); err != nil {
+	if err := b.cleanup(ctx, serverScope, true); err != nil {
 		t.Error(err)
 	}
 	if _, err := os.Stat(b.root); !os.IsNotExist(err) {

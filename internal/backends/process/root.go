@@ -131,7 +131,7 @@ func rootError(root string, err error) error {
 
 // Prepare implements [managed.Preparer]. The folders of a scope are made
 // with what goes into them; what can go wrong for all of them is found here.
-func (b *Backend) Prepare(ctx context.Context, scope managed.Scope) error {
+func (b *Backend) Prepare(ctx context.Context, scope managed.Scope, _ any) error {
 	if err := ended(ctx, "preparing a place for processes"); err != nil {
 		return err
 	}
@@ -146,7 +146,11 @@ func (b *Backend) Prepare(ctx context.Context, scope managed.Scope) error {
 
 // Cleanup implements [managed.Preparer]: it removes the folders of the scope
 // that are empty; deep, all empty ones and the root.
-func (b *Backend) Cleanup(ctx context.Context, scope managed.Scope, deep bool) error {
+func (b *Backend) Cleanup(ctx context.Context, scope managed.Scope, deep bool) (left []string, err error) {
+	return nil, b.cleanup(ctx, scope, deep)
+}
+
+func (b *Backend) cleanup(ctx context.Context, scope managed.Scope, deep bool) error {
 	if err := ended(ctx, "removing empty folders"); err != nil {
 		return err
 	}

@@ -12,6 +12,7 @@ import (
 	"path/filepath"
 	"strings"
 	"testing"
+	"time"
 
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/managed"
 )
@@ -44,7 +45,7 @@ func TestRoot(t *testing.T) {
 			t.Fatal(err)
 		}
 		for _, err := range []error{
-			b.Prepare(ctx, poolScope), b.Preflight(ctx, request(1, "sleep"), nil), second(b.Run(ctx, request(1, "sleep"))),
+			b.Prepare(ctx, poolScope, nil), b.Preflight(ctx, request(1, "sleep"), nil), second(b.Run(ctx, request(1, "sleep"))),
 			second(b.List(ctx, managed.Selector{})), b.PutSecret(ctx, serverScope, nil, nil),
 		} {
 			wantClass(t, err, managed.ClassPermission, "process.root")
@@ -114,14 +115,14 @@ func TestSecretsAndArtifacts(t *testing.T) {
 		t.Error(err)
 	}
 	get(serverScope, "")
-	if err := errors.Join(b.DeleteSecret(ctx, serverScope), b.Cleanup(ctx, poolScope, false), b.Cleanup(ctx, serverScope, false)); err != nil {
+	if err := errors.Join(b.DeleteSecret(ctx, serverScope), b.cleanup(ctx, poolScope, false), b.cleanup(ctx, serverScope, false)); err != nil {
 		t.Error(err)
 	}
 	if files := filesBelow(t, b.root); len(files) > 0 {
 		t.Error(files)
 	}
 	for range 2 {
-		if err := b.Cleanup(ctx, serverScope, true); err != nil {
+		if err := b.cleanup(ctx, serverScope, true); err != nil {
 			t.Error(err)
 		}
 	}
@@ -144,5 +145,35 @@ func TestTail(t *testing.T) {
 	if lines, err := b.Tail(context.Background(), h, 200); err != nil || len(lines) != 6 ||
 		strings.Join(lines[:4], "|") != "one|two|\uFFFD[31mred\uFFFD|err" || lines[4] != strings.Repeat("x", maxTailLine)+"..." || lines[5] != "last" {
 		t.Errorf("%.80q %v", lines, err)
+	}
+}
+
+// TestTornSecretIsGarbage: whoever wrote it was killed before it got its name.
+func TestTornSecretIsGarbage(t *testing.T) {
+	b := newBackend(t)
+	dir := b.clusterFolder("default", "torn")
+	if err := os.MkdirAll(dir, 0o700); err != nil {
+		t.Fatal(err)
+	}
+	torn := filepath.Join(dir, buildingPrefix+"1")
+	if err := os.WriteFile(torn, nil, 0o600); err != nil {
+		t.Fatal(err)
+	}
+	if inv, err := b.List(t.Context(), managed.Selector{Artifacts: true}); err != nil || len(inv.Artifacts) != 0 {
+		t.Errorf("while it may still be written: %+v, %v", inv.Artifacts, err)
+	}
+	old := time.Now().Add(-2 * garbageAge)
+	if err := os.Chtimes(torn, old, old); err != nil {
+		t.Fatal(err)
+	}
+	inv, err := b.List(t.Context(), managed.Selector{Artifacts: true})
+	if err != nil || len(inv.Artifacts) != 1 {
+		t.Fatalf("%+v, %v", inv.Artifacts, err)
+	}
+	if err := b.KillArtifacts(t.Context(), inv.Artifacts); err != nil {
+		t.Error(err)
+	}
+	if _, err := os.Stat(dir); !os.IsNotExist(err) {
+		t.Errorf("the folder is still there: %v", err)
 	}
 }

@@ -119,7 +119,6 @@ func TestRefusals(t *testing.T) {
 		{with(Options{InheritEnvironment: []string{}}, "sleep"), "container.command"}, // without a PATH
 		{with(Options{WorkingDirectory: dir + "/no"}, "sleep"), "process.working_directory"},
 		{with(Options{WorkingDirectory: "relative"}, "sleep"), "process.working_directory"},
-		{with(42, "sleep"), "process"},
 		{requestIn(managed.Scope{Namespace: "..", Cluster: "a", Pool: "b"}, managed.RoleWorker, 1, "sleep"), ""},
 		{requestIn(managed.Scope{Namespace: "a", Cluster: "b/../c", Pool: "b"}, managed.RoleWorker, 1, "sleep"), ""},
 		{requestIn(managed.Scope{Namespace: "a", Cluster: "b"}, managed.RoleWorker, 1, "sleep"), ""},
@@ -137,7 +136,7 @@ func TestRefusals(t *testing.T) {
 	if _, err := b.Tail(ctx, "1-1", 10); managed.ClassOf(err) != managed.ClassNotFound {
 		t.Error(err)
 	}
-	for _, err := range []error{second(b.Run(canceled(), request(1, "sleep", "1"))), second(b.Status(canceled(), nil)), b.Prepare(canceled(), poolScope)} {
+	for _, err := range []error{second(b.Run(canceled(), request(1, "sleep", "1"))), second(b.Status(canceled(), nil)), b.Prepare(canceled(), poolScope, nil)} {
 		if managed.ClassOf(err) != managed.ClassCanceled || !errors.Is(err, context.Canceled) {
 			t.Error(err)
 		}

@@ -66,10 +66,7 @@ func (b *Backend) Validate(_ managed.Role, spec managed.ContainerSpec) []managed
 	if spec.StopGrace < 0 {
 		refuse("stop_grace_period", "The time to stop cannot be negative.")
 	}
-	opts, err := optionsOf(spec)
-	if err != nil {
-		refuse(managed.AttributeOf(err), "%v.", err)
-	} else if wd := opts.WorkingDirectory; wd != "" && !filepath.IsAbs(wd) {
+	if wd := managed.OptionsAs[Options](spec.Options).WorkingDirectory; wd != "" && !filepath.IsAbs(wd) {
 		refuse("process.working_directory", "%q has to be an absolute path.", wd)
 	}
 	return problems

@@ -91,7 +91,7 @@ func BenchmarkCreate(b *testing.B) {
 				if _, err := m.SetWorkerNumber(b.Context(), req); err != nil {
 					b.Fatal(err)
 				}
-				if err := m.Cleanup(b.Context(), managed.CleanupRequest{Scope: req.Scope}); err != nil {
+				if _, err := m.Cleanup(b.Context(), managed.CleanupRequest{Scope: req.Scope}); err != nil {
 					b.Fatal(err)
 				}
 			}

@@ -51,7 +51,7 @@ func decoratedCanTheSame(l *lab) {
 	p := l.pool(m, l.scope, "w", server)
 	p.must(2)
 	p.must(0)
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: []managed.Handle{server.Handle}}), "Cleanup through decorators")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: []managed.Handle{server.Handle}})), "Cleanup through decorators")
 	l.checkNothingLeft(l.ctx, l.scope)
 	if log := managed.CapabilitiesOf(d).LogReader; log != nil {
 		if _, err := log.Tail(l.ctx, "no-such-container", 1); managed.ClassOf(err) != managed.ClassNotFound {
@@ -110,15 +110,15 @@ func freePort(l *lab) {
 func prepareAndCleanup(l *lab) {
 	p, pool := l.can.Preparer, inPool(l.scope, "w")
 	for range 2 {
-		l.must(p.Prepare(l.ctx, l.scope), "Prepare of a cluster")
-		l.must(p.Prepare(l.ctx, pool), "Prepare of a pool")
+		l.must(p.Prepare(l.ctx, l.scope, nil), "Prepare of a cluster")
+		l.must(p.Prepare(l.ctx, pool, nil), "Prepare of a pool")
 	}
 	req := l.request(pool, l.suite.Worker, 1)
 	h := l.run(req)[0]
 	// In use, so nothing happens.
-	l.must(p.Cleanup(l.ctx, pool, false), "Cleanup of a pool in use")
-	l.must(p.Cleanup(l.ctx, l.scope, false), "Cleanup of a cluster in use")
-	l.must(p.Cleanup(l.ctx, l.scope, true), "deep Cleanup of a cluster in use")
+	l.must(errOf(p.Cleanup(l.ctx, pool, false)), "Cleanup of a pool in use")
+	l.must(errOf(p.Cleanup(l.ctx, l.scope, false)), "Cleanup of a cluster in use")
+	l.must(errOf(p.Cleanup(l.ctx, l.scope, true)), "deep Cleanup of a cluster in use")
 	if o := l.statusOf(h, managed.StatusRunning); o.Status != managed.StatusRunning {
 		l.Errorf("cleaning up what is in use stopped a container")
 	}
@@ -126,9 +126,9 @@ func prepareAndCleanup(l *lab) {
 	l.must(l.backend.Kill(l.ctx, l.handlesIn(l.scope)), "Kill")
 	l.checkNothingLeft(l.ctx, pool)
 	for range 2 {
-		l.must(p.Cleanup(l.ctx, pool, false), "Cleanup of a pool")
-		l.must(p.Cleanup(l.ctx, l.scope, false), "shallow Cleanup")
-		l.must(p.Cleanup(l.ctx, l.scope, true), "deep Cleanup")
+		l.must(errOf(p.Cleanup(l.ctx, pool, false)), "Cleanup of a pool")
+		l.must(errOf(p.Cleanup(l.ctx, l.scope, false)), "shallow Cleanup")
+		l.must(errOf(p.Cleanup(l.ctx, l.scope, true)), "deep Cleanup")
 	}
 	l.checkNothingLeft(l.ctx, l.scope)
 }
@@ -181,7 +181,7 @@ func secretsStaySecret(l *lab) {
 	}
 	p := l.pool(m, l.scope, "w", server)
 	p.must(1)
-	inv, err := l.can.Lister.List(l.ctx, managed.Selector{Namespace: l.scope.Namespace, Cluster: l.scope.Cluster})
+	inv, err := l.can.Lister.List(l.ctx, managed.Selector{Namespace: l.scope.Namespace, Cluster: l.scope.Cluster, Artifacts: true})
 	l.must(err, "List")
 	shown, err := json.Marshal(inv)
 	l.must(err, "encoding the inventory")
@@ -208,6 +208,11 @@ func logOfContainer(l *lab) {
 	l.eventually(l.ctx, "the log of what has ended", func() string {
 		lines, err := l.can.LogReader.Tail(l.ctx, h, 5)
 		l.must(err, "Tail")
+		for _, c := range l.listed(l.scope) {
+			if c.Handle == h && c.Name != "" && !slices.Contains(lines, c.Name) {
+				return sprintf("the container is named %q and prints %q", c.Name, lines)
+			}
+		}
 		if len(lines) > 5 || !strings.Contains(strings.Join(lines, "\n"), l.suite.FailingLine) || len(lines) == 0 {
 			return sprintf("%q", lines)
 		}
@@ -252,7 +257,7 @@ func endpointAndDial(l *lab) {
 }
 
 func artifacts(l *lab) {
-	l.must(l.can.Preparer.Prepare(l.ctx, l.scope), "Prepare")
+	l.must(l.can.Preparer.Prepare(l.ctx, l.scope, nil), "Prepare")
 	m := l.client(owner, nil)
 	sel := managed.Selector{Namespace: l.scope.Namespace, Cluster: l.scope.Cluster}
 	left, err := m.Leftovers(l.ctx, sel)

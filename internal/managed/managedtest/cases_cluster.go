@@ -24,6 +24,7 @@ func clusterCases() []testCase {
 		{"pool_of_another_owner", lister, poolOfAnotherOwner},
 		{"two_clusters_side_by_side", nil, twoClusters},
 		{"two_namespaces", nil, twoNamespaces},
+		{"restart_keeps_launch", []Capability{CapLister, CapSecretStore}, restartKeepsLaunch},
 		{"cleanup_shallow", nil, func(l *lab) { cleanup(l, false) }},
 		{"cleanup_deep", nil, func(l *lab) { cleanup(l, true) }},
 		{"cleanup_of_what_died", nil, cleanupOfDead},
@@ -83,7 +84,7 @@ func foreignRefused(l *lab) {
 		l.Errorf("creating a pool that exists: %v (touched %t)", err, res.Touched)
 	}
 	var foreign *managed.ForeignError
-	if err := m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope}); !errors.As(err, &foreign) || len(foreign.Members) != 3 {
+	if err := errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope})); !errors.As(err, &foreign) || len(foreign.Members) != 3 {
 		l.Errorf("destroying a foreign cluster: %v", err)
 	}
 	l.must(m.StopServer(l.ctx, l.scope, ""), "StopServer of a foreign cluster")
@@ -115,14 +116,14 @@ func foreignAdopts(l *lab) {
 	q.must(3)
 	q.must(1)
 	q.destroy()
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: []managed.Handle{s2.Handle}}), "Cleanup of what was adopted")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: []managed.Handle{s2.Handle}})), "Cleanup of what was adopted")
 	l.checkNothingLeft(l.ctx, l.scope)
 }
 
 func foreignForces(l *lab) {
 	l.theirs("somebody")
 	m := l.client(owner, nil)
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Force: true}), "Cleanup by force")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Force: true})), "Cleanup by force")
 	l.checkNothingLeft(l.ctx, l.scope)
 }
 
@@ -136,7 +137,7 @@ func noOwner(l *lab) {
 	if alive := l.alive(l.ctx, []managed.Handle{s.Handle}); len(alive) != 1 {
 		l.Errorf("the server is gone")
 	}
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope}), "Cleanup")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope})), "Cleanup")
 	l.checkNothingLeft(l.ctx, l.scope)
 }
 
@@ -151,14 +152,14 @@ func poolOfAnotherOwner(l *lab) {
 	// refused while they are in it.
 	mine.must(2)
 	var foreign *managed.ForeignError
-	if err := m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: []managed.Handle{s.Handle}}); !errors.As(err, &foreign) || len(foreign.Members) != 2 {
+	if err := errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: []managed.Handle{s.Handle}})); !errors.As(err, &foreign) || len(foreign.Members) != 2 {
 		l.Errorf("destroying a cluster with guests: %v", err)
 	}
 	guest.count(2)
 	mine.destroy()
 	guest.count(2)
 	guest.destroy()
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope}), "Cleanup")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope})), "Cleanup")
 	l.checkNothingLeft(l.ctx, l.scope)
 }
 
@@ -190,14 +191,14 @@ func (l *lab) sideBySide(a, b managed.Scope) {
 	if pools[0].req.Server.Password == pools[1].req.Server.Password {
 		l.Errorf("two clusters have the same password")
 	}
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: a, Known: append(pools[0].slots, pools[0].req.Server.Handle)}), "Cleanup of one cluster")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: a, Known: append(pools[0].slots, pools[0].req.Server.Handle)})), "Cleanup of one cluster")
 	l.checkNothingLeft(l.ctx, a)
 	pools[1].count(2)
 	pools[1].must(3)
 	l.numbers(m, b, 3, "the other cluster")
 	l.exists(m, a, false, "the first cluster")
 	l.exists(m, b, true, "the other cluster")
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: b, Known: append(pools[1].slots, pools[1].req.Server.Handle)}), "Cleanup of the other cluster")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: b, Known: append(pools[1].slots, pools[1].req.Server.Handle)})), "Cleanup of the other cluster")
 	l.checkNothingLeft(l.ctx, b)
 }
 
@@ -214,20 +215,56 @@ func twoNamespaces(l *lab) {
 	l.sideBySide(l.scope, l.track(b))
 }
 
+// restartKeepsLaunch is for backends whose servers have stable names: the
+// workers find the new server by themselves and stay.
+func restartKeepsLaunch(l *lab) {
+	if !l.backend.Properties().StableServerName {
+		l.Skipf("the backend's servers have no stable names")
+	}
+	m := l.client(owner, nil)
+	s, server := l.startServer(m, l.scope)
+	p := l.pool(m, l.scope, "w", server)
+	if _, counts := l.suite.Framework.(managed.WorkerLister); counts {
+		p.req.WaitFor = managed.WaitForRegistered
+	}
+	p.must(2)
+	before := slices.Clone(p.slots)
+	l.killOutside(s.Handle)
+	req := l.serverRequest(l.scope)
+	req.Create, req.Known, req.KeepLaunch = false, s.Handle, s.Launch
+	again, err := m.RunServer(l.ctx, req)
+	l.must(err, "RunServer under the old launch")
+	if again.Launch != s.Launch || again.Handle == s.Handle || again.Endpoint.PrivateIP != s.Endpoint.PrivateIP || again.Endpoint.PrivatePort != s.Endpoint.PrivatePort {
+		l.Errorf("the server came back as launch %s at %+v, and was %s at %+v", again.Launch, again.Endpoint, s.Launch, s.Endpoint)
+	}
+	server, err = m.ConnectServer(l.ctx, l.scope, s.Launch)
+	l.must(err, "ConnectServer")
+	p.req.Server = server
+	p.must(2) // waits until they have connected again
+	if !slices.Equal(p.slots, before) {
+		l.Errorf("the workers %q were restarted: %q", before, p.slots)
+	}
+	l.must(l.can.SecretStore.DeleteSecret(l.ctx, l.scope), "DeleteSecret")
+	l.killOutside(again.Handle)
+	if _, err := m.RunServer(l.ctx, req); !errors.Is(err, managed.ErrLaunchLost) {
+		l.Errorf("without its secret the launch was kept: %v", err)
+	}
+}
+
 func cleanup(l *lab, deep bool) {
 	s, p := l.clusterWithPool(1)
 	p.must(2)
 	p.must(3)
 	known := append(slices.Clone(p.slots), s.Handle)
 	for range 2 { // twice is no error
-		l.must(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: p.req.Scope, Known: p.slots, Deep: deep}), "Cleanup of a pool")
+		l.must(errOf(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: p.req.Scope, Known: p.slots, Deep: deep})), "Cleanup of a pool")
 		l.checkNothingLeft(l.ctx, p.req.Scope)
 	}
 	if alive := l.alive(l.ctx, []managed.Handle{s.Handle}); len(alive) != 1 {
 		l.Errorf("the server went with its pool")
 	}
 	for range 2 {
-		l.must(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: known, Deep: deep}), "Cleanup of a cluster")
+		l.must(errOf(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: known, Deep: deep})), "Cleanup of a cluster")
 		l.checkNothingLeft(l.ctx, l.scope)
 	}
 }
@@ -239,7 +276,7 @@ func cleanupOfDead(l *lab) {
 	for _, h := range known {
 		l.killOutside(h)
 	}
-	l.must(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: known}), "Cleanup of a dead cluster")
+	l.must(errOf(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: known})), "Cleanup of a dead cluster")
 	l.checkNothingLeft(l.ctx, l.scope)
 }
 
@@ -247,7 +284,7 @@ func cleanupEmptyScope(l *lab) {
 	_, p := l.clusterWithPool(1)
 	p.must(1)
 	for _, scope := range []managed.Scope{{}, {Namespace: l.scope.Namespace}, {Cluster: l.scope.Cluster}} {
-		if err := p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: scope, Force: true}); err == nil {
+		if err := errOf(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: scope, Force: true})); err == nil {
 			l.Errorf("an empty scope %+v was cleaned up", scope)
 		}
 	}

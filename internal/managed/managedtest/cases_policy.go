@@ -260,7 +260,7 @@ func waitForNone(l *lab) {
 }
 
 func waitForRegistered(l *lab) {
-	if _, ok := l.suite.Framework.(managed.WorkerCounter); !ok {
+	if _, ok := l.suite.Framework.(managed.WorkerLister); !ok {
 		l.Skipf("the framework %q cannot count workers", l.suite.Framework.Name())
 	}
 	_, p := l.clusterWithPool(1)

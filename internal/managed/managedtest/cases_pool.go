@@ -219,7 +219,7 @@ func noServerNoWorkers(l *lab) {
 	}
 	// R leaked them: without a server it stopped nothing.
 	known := append(slices.Clone(p.slots), s.Handle)
-	l.must(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: known}), "Cleanup")
+	l.must(errOf(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: known})), "Cleanup")
 	l.checkNothingLeft(l.ctx, l.scope)
 }
 
@@ -328,7 +328,7 @@ func restartCluster(l *lab) {
 	}
 	p.destroy()
 	known := []managed.Handle{s.Handle}
-	l.must(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: known}), "Cleanup")
+	l.must(errOf(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: known})), "Cleanup")
 	l.checkNothingLeft(l.ctx, l.scope)
 	// The same name again.
 	_, server := l.startServer(p.m, l.scope)

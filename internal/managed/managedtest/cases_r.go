@@ -103,7 +103,7 @@ func reconnect(l *lab) {
 	l.pool(m, l.scope, "w", server).must(1)
 	l.numbers(m, l.scope, 1, "T11")
 
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope}), "T12: Cleanup")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope})), "T12: Cleanup")
 	l.checkNothingLeft(l.ctx, l.scope)
 
 	m = l.client(owner, nil)
@@ -133,7 +133,7 @@ func reconnect(l *lab) {
 		l.Errorf("T17: the server is reached in another way than before, or with another password")
 	}
 
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope}), "T18: Cleanup")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope})), "T18: Cleanup")
 	l.exists(m, l.scope, false, "T18")
 	l.numbers(m, l.scope, 0, "T18")
 	l.checkNothingLeft(l.ctx, l.scope) // T19
@@ -314,6 +314,6 @@ func serverFromElsewhere(l *lab) {
 	p.must(4)
 	p.must(0)
 	p.destroy()
-	l.must(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope}), "Cleanup")
+	l.must(errOf(m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope})), "Cleanup")
 	l.checkNothingLeft(l.ctx, l.scope)
 }

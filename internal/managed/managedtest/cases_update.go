@@ -241,6 +241,6 @@ func updateAndScale(l *lab) {
 		p.req.Worker = l.changed()
 		p.replaced(to, before)
 		p.destroy()
-		l.must(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: []managed.Handle{p.req.Server.Handle}}), "Cleanup")
+		l.must(errOf(p.m.Cleanup(l.ctx, managed.CleanupRequest{Scope: l.scope, Known: []managed.Handle{p.req.Server.Handle}})), "Cleanup")
 	}
 }

@@ -120,7 +120,7 @@ func TestServerFromElsewhere(t *testing.T) {
 		if e, err := u.m.ServerEndpoint(ctx, u.scope); err != nil || e.PrivatePort != 7000 {
 			t.Errorf("the endpoint is %+v (%v)", e, err)
 		}
-		if err := u.m.Cleanup(ctx, managed.CleanupRequest{Scope: u.scope}); err != nil {
+		if _, err := u.m.Cleanup(ctx, managed.CleanupRequest{Scope: u.scope}); err != nil {
 			t.Fatal(err)
 		}
 		u.checkGone(t)
@@ -182,35 +182,114 @@ func TestFreePort(t *testing.T) {
 	})
 }
 
-// lazy is a framework with which no worker registers.
-type lazy struct{ managedtest.Plain }
+// told is a framework whose server knows what a test says.
+type told struct {
+	managedtest.Plain
+	workers []managed.RegisteredWorker
+	drained *[]string
+}
 
-func (lazy) RegisteredWorkers(context.Context, managed.DialFunc, managed.Facts) (int, error) {
-	return 1, nil
+func (f told) RegisteredWorkers(context.Context, managed.DialFunc, managed.Facts) ([]managed.RegisteredWorker, error) {
+	return f.workers, nil
+}
+
+func (told) TellsIdle() {}
+
+func (f told) Drain(ctx context.Context, _ managed.DialFunc, _ managed.Facts, containers []string) error {
+	if f.drained == nil {
+		<-ctx.Done()
+		return ctx.Err()
+	}
+	*f.drained = append(*f.drained, containers...)
+	return nil
+}
+
+// grows is a pool of so many workers that is asked to have more.
+func grows(t *testing.T, from, to int) (*user, managed.PoolRequest) {
+	t.Helper()
+	u := created(t, managedtest.MemoryOptions{}, from)
+	u.workers = to
+	req, err := u.poolRequest(t.Context())
+	if err != nil {
+		t.Fatal(err)
+	}
+	return u, req
 }
 
 func TestWorkersThatDoNotRegister(t *testing.T) {
 	t.Parallel()
 	synctest.Test(t, func(t *testing.T) {
-		u := created(t, managedtest.MemoryOptions{}, 1)
-		u.workers = 3
+		u, req := grows(t, 1, 3)
+		req.WaitFor = managed.WaitForRegistered
+		_, err := u.m.SetWorkerNumber(t.Context(), req)
+		says(t, err, "", "cannot count")
+		first := "container-" + string(u.pool.slots[0])
+		for _, f := range []told{
+			{workers: make([]managed.RegisteredWorker, 1)},
+			{workers: []managed.RegisteredWorker{{Container: first, Workers: 2}, {Container: first}, {Container: "one that died"}}},
+		} {
+			req.Framework = f
+			ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+			defer cancel()
+			_, err = u.m.SetWorkerNumber(ctx, req)
+			var short *managed.ShortfallError
+			if !errors.As(err, &short) || !short.Registered || short.Achieved != 1 {
+				t.Errorf("one of three registers: %v", err)
+			}
+			says(t, err, managed.ClassDeadline, "registered with the server")
+			if named := f.workers[0].Container != ""; named {
+				says(t, err, "", "it runs, but did not register with the server")
+				if strings.Contains(err.Error(), string(u.pool.slots[0])) {
+					t.Errorf("the one that registered is blamed: %v", err)
+				}
+			}
+		}
+		u.settle(t)
+	})
+}
+
+// TestIdleWorkersLeaveFirst, and those that leave are drained before they are
+// stopped: all at once, and no longer than their grace.
+func TestIdleWorkersLeaveFirst(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := created(t, managedtest.MemoryOptions{}, 6)
+		busy := map[managed.Handle]bool{u.pool.slots[1]: true, u.pool.slots[4]: true, u.pool.slots[5]: true}
+		var drained []string
+		f := told{drained: &drained}
+		for _, h := range u.pool.slots {
+			f.workers = append(f.workers, managed.RegisteredWorker{Container: "container-" + string(h), Busy: busy[h]})
+		}
 		req, err := u.poolRequest(t.Context())
 		if err != nil {
 			t.Fatal(err)
 		}
-		req.WaitFor = managed.WaitForRegistered
-		_, err = u.m.SetWorkerNumber(t.Context(), req)
-		says(t, err, "", "cannot count")
-		req.Framework = lazy{}
-		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
-		defer cancel()
-		_, err = u.m.SetWorkerNumber(ctx, req)
-		var short *managed.ShortfallError
-		if !errors.As(err, &short) || !short.Registered || short.Achieved != 1 {
-			t.Errorf("one of three registers: %v", err)
+		req.Framework, req.Workers, req.MinWorkers, req.ScaleIn = f, 3, 3, managed.ScaleInIdle
+		req.Worker.StopGrace = time.Minute
+		req.Slots = managed.PlanSlots(u.pool.slots, 3, req.ScaleIn, u.pool.started)
+		if slices.ContainsFunc(req.Slots, func(h managed.Handle) bool { return h != "" }) {
+			t.Errorf("the plan names survivors: %q", req.Slots)
 		}
-		says(t, err, managed.ClassDeadline, "registered with the server")
-		u.settle(t)
+		res, err := u.m.SetWorkerNumber(t.Context(), req)
+		if err != nil {
+			t.Fatal(err)
+		}
+		for _, h := range res.Slots {
+			if !busy[h] {
+				t.Errorf("%s stayed, of which the busy are %v", h, busy)
+			}
+		}
+		if len(drained) != 3 {
+			t.Errorf("drained were %q", drained)
+		}
+		req.Framework, req.Workers, req.MinWorkers, req.Slots, req.Known = told{workers: f.workers}, 1, 1, nil, nil
+		begun := time.Now()
+		if res, err = u.m.SetWorkerNumber(t.Context(), req); err != nil || len(res.Slots) != 1 {
+			t.Fatalf("with a server that does not let them go: %v", err)
+		}
+		if d := time.Since(begun); d < time.Minute || d > 2*time.Minute {
+			t.Errorf("workers with a grace of a minute left after %s", d)
+		}
 	})
 }
 
@@ -272,23 +351,54 @@ func TestDamagedSecretCanBeDestroyed(t *testing.T) {
 }
 
 // TestTwoCreatesAtOnce: two processes of one owner create the same cluster.
-// Whatever each says, the next apply makes it right.
+// Whatever each says, the next apply makes it right: also if the container of
+// one of them is refused after it has kept its secret.
 func TestTwoCreatesAtOnce(t *testing.T) {
 	t.Parallel()
-	for _, latency := range []time.Duration{0, time.Millisecond} {
-		synctest.Test(t, func(t *testing.T) {
-			u := newUser(managedtest.MemoryOptions{Latency: latency, StartDelay: time.Second})
-			u.workers = 3
-			other := *u
-			other.restart()
-			var g sync.WaitGroup
-			for _, one := range []*user{u, &other} {
-				g.Go(func() { _ = within(t, one.apply) }) // one may stop the other's server
+	for _, faults := range [][]managedtest.Fault{
+		nil,
+		{{Verb: managedtest.VerbRun, Call: 1, Kind: managedtest.Fail, Class: managed.ClassConflict}},
+		{{Verb: managedtest.VerbRun, Call: 2, Kind: managedtest.Fail, Class: managed.ClassConflict}},
+	} {
+		for _, latency := range []time.Duration{0, time.Millisecond} {
+			for range 20 { // which of the two does what first is chance
+				synctest.Test(t, func(t *testing.T) {
+					u := newUser(managedtest.MemoryOptions{Latency: latency, StartDelay: time.Second})
+					u.workers = 3
+					u.world.SetFaults(faults...)
+					other := *u
+					other.restart()
+					var g sync.WaitGroup
+					for _, one := range []*user{u, &other} {
+						g.Go(func() { _ = within(t, one.apply) }) // one may stop the other's server
+					}
+					g.Wait()
+					u.settle(t)
+				})
 			}
-			g.Wait()
-			u.settle(t)
-		})
+		}
 	}
+}
+
+// TestSecretOfAnotherLaunch: a password that is not the server's is never
+// handed out, and what helps is said.
+func TestSecretOfAnotherLaunch(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := created(t, managedtest.MemoryOptions{}, 1)
+		if err := u.world.PutSecret(t.Context(), u.scope, []byte(`{"v":1,"owner":"me","launch":"another","password":"hush"}`), nil); err != nil {
+			t.Fatal(err)
+		}
+		_, err := u.m.Credentials(t.Context(), u.scope)
+		says(t, err, managed.ClassConflict, "not that of the server which runs", "replace")
+		err = within(t, func(ctx context.Context) error {
+			_, err := u.m.ConnectServer(ctx, u.scope, u.server.Launch)
+			return err
+		})
+		says(t, err, managed.ClassConflict, "not that of the server which runs", "replace")
+		u.server = nil // a replacement
+		u.settle(t)
+	})
 }
 
 // TestWorkersAloneAreACluster: what is left of a cluster without a server is
@@ -343,10 +453,105 @@ func TestErrorsNameHandles(t *testing.T) {
 		req.Create, req.Known, req.Slots = true, nil, nil
 		_, err = other.SetWorkerNumber(t.Context(), req)
 		says(t, err, "", "worker pool \"w\"", "and 2 more")
-		err = other.Cleanup(t.Context(), managed.CleanupRequest{Scope: u.scope})
+		_, err = other.Cleanup(t.Context(), managed.CleanupRequest{Scope: u.scope})
 		says(t, err, "", "another owner", "and 3 more")
 		if !slices.ContainsFunc(u.pool.slots, func(h managed.Handle) bool { return strings.Contains(err.Error(), string(h)) }) {
 			t.Errorf("no worker is named: %v", err)
+		}
+	})
+}
+
+// TestCountingWhereTheServerHasNoName: that is known at once, and not after the
+// pool's whole time.
+func TestCountingWhereTheServerHasNoName(t *testing.T) {
+	t.Parallel()
+	u := newUser(managedtest.MemoryOptions{})
+	req := managed.PoolRequest{
+		Scope: u.poolScope(), Framework: managedtest.Counting{}, Worker: u.template(), Workers: 1, MinWorkers: 1,
+		Server:  managed.ServerAddress{Host: "server.invalid", Port: 6379, Launch: "one"},
+		WaitFor: managed.WaitForRegistered, Gang: managed.GangHard,
+	}
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+	defer cancel()
+	_, err := u.m.SetWorkerNumber(ctx, req)
+	says(t, err, "", "is not known where Terraform runs", `use wait_for = "running"`)
+	if ctx.Err() != nil {
+		t.Error("it took the whole time")
+	}
+}
+
+// TestWorkersThatEndBeforeTheyAreCounted: with on_exit = "accept" nobody waits
+// for those whose work is done.
+func TestWorkersThatEndBeforeTheyAreCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u, req := grows(t, 1, 3)
+		req.Framework, req.WaitFor, req.OnExit = told{}, managed.WaitForRegistered, managed.OnExitAccept
+		go func() {
+			time.Sleep(30 * time.Second)
+			for _, c := range u.alive(managed.RoleWorker) {
+				_ = u.world.Stop(c.Handle, 0)
+			}
+		}()
+		begun := time.Now()
+		res, err := u.m.SetWorkerNumber(t.Context(), req)
+		if err != nil || time.Since(begun) > time.Minute {
+			t.Errorf("%+v after %s: %v", res, time.Since(begun), err)
+		}
+	})
+}
+
+// TestWorkersThatDieBeforeTheyRegister: one that ends after the second look is
+// told at once, and not after the pool's whole time.
+func TestWorkersThatDieBeforeTheyRegister(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u, req := grows(t, 1, 3)
+		first := u.pool.slots[0]
+		req.Framework, req.WaitFor = told{workers: []managed.RegisteredWorker{{Container: "container-" + string(first)}}}, managed.WaitForRegistered
+		go func() {
+			time.Sleep(30 * time.Second)
+			for _, c := range u.alive(managed.RoleWorker) {
+				if c.Handle != first {
+					_ = u.world.Stop(c.Handle, 1)
+				}
+			}
+		}()
+		begun := time.Now()
+		res, err := u.m.SetWorkerNumber(t.Context(), req)
+		if time.Since(begun) > time.Minute || res.Running != 1 || !slices.Equal(res.Slots, []managed.Handle{first, "", ""}) {
+			t.Errorf("after %s: %+v", time.Since(begun), res)
+		}
+		says(t, err, "", "has 1 of 3 workers registered", "exited with code 1")
+	})
+}
+
+// TestIdleWorkersThatCannotBeStopped do not take the place of the busy one that
+// was to stay.
+func TestIdleWorkersThatCannotBeStopped(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := created(t, managedtest.MemoryOptions{}, 1)
+		old := u.pool.slots[0]
+		time.Sleep(time.Minute)
+		u.workers = 2
+		if err := within(t, u.apply); err != nil {
+			t.Fatal(err)
+		}
+		young := u.pool.slots[1]
+		req, err := u.poolRequest(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Framework = told{drained: new([]string), workers: []managed.RegisteredWorker{{Container: "container-" + string(old)}, {Container: "container-" + string(young), Busy: true}}}
+		req.Workers, req.MinWorkers, req.ScaleIn, req.Slots = 1, 1, managed.ScaleInIdle, nil
+		u.world.SetFaults(managedtest.Fault{Verb: managedtest.VerbKill, Call: 1, Kind: managedtest.Fail, Class: managed.ClassUnknown})
+		res, _ := u.m.SetWorkerNumber(t.Context(), req)
+		if !slices.Equal(res.Slots, []managed.Handle{young}) {
+			t.Errorf("%q stayed, and %q had a task", res.Slots, young)
+		}
+		if o, err := u.world.Status(t.Context(), []managed.Handle{young}); err != nil || o[young].Status != managed.StatusRunning {
+			t.Errorf("the busy worker is %+v (%v)", o[young], err)
 		}
 	})
 }

@@ -52,8 +52,8 @@ func (p Plain) Client(f managed.ClientFacts) managed.Client {
 type Counting struct{ Plain }
 
 var (
-	_ managed.ServerProber  = Counting{}
-	_ managed.WorkerCounter = Counting{}
+	_ managed.ServerProber = Counting{}
+	_ managed.WorkerLister = Counting{}
 )
 
 // ProbeServer implements [managed.ServerProber].
@@ -62,25 +62,26 @@ func (c Counting) ProbeServer(ctx context.Context, dial managed.DialFunc, f mana
 	return err
 }
 
-// RegisteredWorkers implements [managed.WorkerCounter].
-func (Counting) RegisteredWorkers(ctx context.Context, dial managed.DialFunc, f managed.Facts) (int, error) {
-	conn, err := dial(ctx)
+// RegisteredWorkers implements [managed.WorkerLister]. The workers do not name
+// their containers.
+func (Counting) RegisteredWorkers(ctx context.Context, dial managed.DialFunc, f managed.Facts) ([]managed.RegisteredWorker, error) {
+	conn, err := dial(ctx, managed.PortMain)
 	if err != nil {
-		return 0, err
+		return nil, err
 	}
 	defer func() { _ = conn.Close() }()
 	stop := context.AfterFunc(ctx, func() { _ = conn.Close() })
 	defer stop()
 	if _, err := fmt.Fprintf(conn, "count %s\n", f.Pool); err != nil {
-		return 0, managed.Errorf(managed.ClassTransient, "", "asking the server: %w", err)
+		return nil, managed.Errorf(managed.ClassTransient, "", "asking the server: %w", err)
 	}
 	line, err := bufio.NewReader(conn).ReadString('\n')
 	if err != nil {
-		return 0, managed.Errorf(managed.ClassTransient, "", "reading the server's answer: %w", err)
+		return nil, managed.Errorf(managed.ClassTransient, "", "reading the server's answer: %w", err)
 	}
 	n, err := strconv.Atoi(strings.TrimSpace(line))
 	if err != nil {
-		return 0, managed.Errorf(managed.ClassInvalid, "", "the server answered %q", line)
+		return nil, managed.Errorf(managed.ClassInvalid, "", "the server answered %q", line)
 	}
-	return n, nil
+	return make([]managed.RegisteredWorker, n), nil
 }

@@ -83,7 +83,7 @@ func (l *lab) finish() {
 	m := managed.NewManager(l.backend, managed.Options{Owner: owner})
 	for _, s := range l.scopes {
 		known := l.handlesIn(s)
-		if err := m.Cleanup(ctx, managed.CleanupRequest{Scope: s, Known: known, Force: true, Deep: true}); err != nil {
+		if err := errOf(m.Cleanup(ctx, managed.CleanupRequest{Scope: s, Known: known, Force: true, Deep: true})); err != nil {
 			l.Errorf("cleaning up %s: %v", s.Cluster, err)
 		}
 		l.checkNothingLeft(ctx, s)
@@ -111,7 +111,7 @@ func (l *lab) checkNothingLeft(ctx context.Context, s managed.Scope) {
 			return "still alive: " + joined(alive)
 		}
 		if l.can.Lister != nil {
-			inv, err := l.can.Lister.List(ctx, managed.Selector{Namespace: s.Namespace, Cluster: s.Cluster, Pool: s.Pool})
+			inv, err := l.can.Lister.List(ctx, managed.Selector{Namespace: s.Namespace, Cluster: s.Cluster, Pool: s.Pool, Artifacts: true})
 			if err != nil {
 				return err.Error()
 			}
@@ -119,7 +119,9 @@ func (l *lab) checkNothingLeft(ctx context.Context, s managed.Scope) {
 				return "still listed: container " + string(c.Handle) + " (" + string(c.Status) + ")"
 			}
 			for _, a := range inv.Artifacts {
-				if s.Pool == "" {
+				if a.Stuck != "" {
+					l.Logf("%s %s is left: %s", a.Kind, a.ID, a.Stuck)
+				} else if s.Pool == "" {
 					return "still listed: " + a.Kind + " " + a.ID
 				}
 			}
@@ -318,7 +320,7 @@ func (l *lab) start(scope managed.Scope, worker managed.Template, n int) []manag
 // prepare a scope, if the backend wants that.
 func (l *lab) prepare(scope managed.Scope) {
 	if l.can.Preparer != nil {
-		l.must(l.can.Preparer.Prepare(l.ctx, scope), "Prepare")
+		l.must(l.can.Preparer.Prepare(l.ctx, scope, nil), "Prepare")
 	}
 }
 
@@ -331,3 +333,6 @@ func (l *lab) listed(s managed.Scope) []managed.Container {
 	l.must(err, "List")
 	return inv.Containers
 }
+
+// errOf is for those who need no more of an answer than its error.
+func errOf[T any](_ T, err error) error { return err }

@@ -192,7 +192,7 @@ func sizes(slots []managed.Handle) []int {
 
 // destroy removes the pool.
 func (p *pool) destroy() {
-	err := p.m.Cleanup(p.l.ctx, managed.CleanupRequest{Scope: p.req.Scope, Known: slices.Concat(p.slots, p.others)})
+	err := errOf(p.m.Cleanup(p.l.ctx, managed.CleanupRequest{Scope: p.req.Scope, Known: slices.Concat(p.slots, p.others)}))
 	p.l.must(err, "Cleanup of pool %s", p.req.Scope.Pool)
 	p.slots, p.others, p.created = nil, nil, false
 	p.l.checkNothingLeft(p.l.ctx, p.req.Scope)

@@ -59,7 +59,7 @@ func (w *world) list(sel managed.Selector) managed.Inventory {
 	}
 	inv.Containers = make([]managed.Container, 0, len(shown))
 	for _, c := range shown {
-		inv.Containers = append(inv.Containers, managed.Container{Handle: c.handle, Observation: c.Observation, Labels: c.req.Spec.Labels})
+		inv.Containers = append(inv.Containers, managed.Container{Handle: c.handle, Name: nameOf(c.handle), Observation: c.Observation, Labels: c.req.Spec.Labels})
 	}
 	for _, id := range slices.Sorted(maps.Keys(w.artifacts)) {
 		a := w.artifacts[id]
@@ -114,6 +114,9 @@ func (w *world) endpoint(h managed.Handle, port string) (managed.Endpoint, error
 		n := 0
 		_, _ = fmt.Sscanf(string(h), "mem-%d", &n) // a handle of ours
 		e := managed.Endpoint{PrivateIP: fmt.Sprintf("10.%d.%d.%d", n>>16&255, n>>8&255, n&255), PrivatePort: p.Number}
+		if w.opts.Properties.StableServerName {
+			e.PrivateIP = "server-of-" + c.labels.Cluster
+		}
 		if p.Publish != nil && w.opts.PublicIP != "" {
 			e.PublicIP, e.PublicPort = w.opts.PublicIP, p.Publish.Port
 			if e.PublicPort == 0 {
@@ -139,7 +142,7 @@ func (m *Memory) FreePort(ctx context.Context) (int, error) {
 }
 
 // Prepare implements [managed.Preparer]: a cluster has a network.
-func (m *Memory) Prepare(ctx context.Context, scope managed.Scope) error {
+func (m *Memory) Prepare(ctx context.Context, scope managed.Scope, _ any) error {
 	f, err := m.enter(ctx, Call{Verb: VerbPrepare, Scope: scope})
 	if err != nil {
 		return err
@@ -158,15 +161,15 @@ func (m *Memory) Prepare(ctx context.Context, scope managed.Scope) error {
 func networkID(s managed.Scope) string { return "network-" + s.Namespace + "-" + s.Cluster }
 
 // Cleanup implements [managed.Preparer].
-func (m *Memory) Cleanup(ctx context.Context, scope managed.Scope, deep bool) error {
+func (m *Memory) Cleanup(ctx context.Context, scope managed.Scope, deep bool) ([]string, error) {
 	f, err := m.enter(ctx, Call{Verb: VerbCleanup, Scope: scope, Deep: deep})
 	if err != nil {
-		return err
+		return nil, err
 	}
 	if !f.lies(NotDone) {
 		m.world.cleanup(scope)
 	}
-	return m.leave(ctx, VerbCleanup, f)
+	return nil, m.leave(ctx, VerbCleanup, f)
 }
 
 func (w *world) cleanup(scope managed.Scope) {
@@ -263,6 +266,10 @@ func (m *Memory) DeleteSecret(ctx context.Context, scope managed.Scope) error {
 	return m.leave(ctx, VerbDeleteSecret, f)
 }
 
+// nameOf is what a container would find in EnvContainer, and what it prints at
+// the end of its log if it prints anything.
+func nameOf(h managed.Handle) string { return "container-" + string(h) }
+
 // Tail implements [managed.LogReader].
 func (m *Memory) Tail(ctx context.Context, h managed.Handle, n int) ([]string, error) {
 	f, err := m.enter(ctx, Call{Verb: VerbTail, Handles: []managed.Handle{h}})
@@ -278,7 +285,11 @@ func (m *Memory) Tail(ctx context.Context, h managed.Handle, n int) ([]string, e
 	if c == nil {
 		return nil, managed.Errorf(managed.ClassNotFound, "", "there is no container %s", h)
 	}
-	return slices.Clone(c.program.Log[max(0, len(c.program.Log)-n):]), nil
+	log := slices.Clone(c.program.Log)
+	if len(log) > 0 {
+		log = append(log, nameOf(c.handle))
+	}
+	return log[max(0, len(log)-n):], nil
 }
 
 // Dial implements [managed.Prober]. A running server that is not deaf takes
@@ -306,6 +317,15 @@ func (m *Memory) Dial(ctx context.Context, h managed.Handle, port string) (net.C
 	near, far := net.Pipe()
 	go w.serve(far, c)
 	return near, nil
+}
+
+// Listens implements [managed.Prober].
+func (m *Memory) Listens(ctx context.Context, h managed.Handle, port string) error {
+	conn, err := m.Dial(ctx, h, port)
+	if err != nil {
+		return err
+	}
+	return conn.Close()
 }
 
 // serve answers "count POOL" with the number of the pool's running workers.

@@ -43,7 +43,7 @@ func TestConformance(t *testing.T) {
 		}
 	}
 	for name, o := range map[string]managedtest.MemoryOptions{
-		"immediate": {Properties: managed.Properties{IdempotentRun: true}, PublicIP: "192.0.2.1"},
+		"immediate": {Properties: managed.Properties{IdempotentRun: true, StableServerName: true}, PublicIP: "192.0.2.1"},
 		"eventual": {
 			HiddenFor: 5 * time.Millisecond, HiddenLooks: 1, StartDelay: 5 * time.Millisecond, StartLooks: 1, Latency: time.Millisecond,
 			Properties: managed.Properties{SettleTime: 5 * time.Millisecond},

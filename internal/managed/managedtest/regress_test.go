@@ -247,3 +247,67 @@ func TestMemoryIsQuick(t *testing.T) {
 		t.Errorf("removing %d containers one by one took %v", n, took)
 	}
 }
+
+// TestCutThatFailsCostsNothing: a container with too many workers is to make
+// room for a smaller one, which does not start. Its workers go on; the next
+// operation tries again.
+func TestCutThatFailsCostsNothing(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := newUser(managedtest.MemoryOptions{})
+		u.workers, u.maxWorkers = 4, 4
+		if err := within(t, u.apply); err != nil {
+			t.Fatal(err)
+		}
+		before := u.alive(managed.RoleWorker)
+		u.workers = 3
+		u.world.SetFaults(managedtest.Fault{Verb: managedtest.VerbRun, Kind: managedtest.Fail, Class: managed.ClassCapacity})
+		_ = within(t, u.apply)
+		u.world.SetFaults()
+		after := u.alive(managed.RoleWorker)
+		if len(before) != 1 || len(after) != 1 || after[0].Handle != before[0].Handle {
+			t.Fatalf("%d containers with workers, want the one that was there: %+v", len(after), after)
+		}
+		if got := u.pool.slots; len(got) != 3 || got[2] != before[0].Handle {
+			t.Errorf("the slots are %v", got)
+		}
+		if err := within(t, u.apply); err != nil {
+			t.Fatal(err)
+		}
+		u.settle(t)
+	})
+}
+
+// portTaken is a backend on which the port of the first servers is somebody's.
+type portTaken struct {
+	*managedtest.Memory
+	times int
+}
+
+func (b *portTaken) Run(ctx context.Context, req managed.RunRequest) ([]managed.Handle, error) {
+	if req.Role == managed.RoleServer && b.times > 0 {
+		b.times--
+		return nil, managed.Errorf(managed.ClassConflict, "port", "port %d is taken", req.Spec.Ports[0].Number)
+	}
+	return b.Memory.Run(ctx, req)
+}
+
+// TestFreePortThatIsTakenMeanwhile: another free one is as good. A port that
+// was asked for is not changed.
+func TestFreePortThatIsTakenMeanwhile(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		run := func(port int) error {
+			b := &portTaken{Memory: managedtest.NewMemory(managedtest.MemoryOptions{}), times: 2}
+			_, err := managed.NewManager(b, managed.Options{Owner: "me"}).RunServer(t.Context(), managed.ServerRequest{
+				Scope: managed.Scope{Namespace: "ns", Cluster: "sim"}, Framework: managedtest.Plain{}, Create: true, OnExisting: managed.OnExistingError,
+				Server: managed.ServerSpec{Template: program("serve"), Port: port, SameLAN: true},
+			})
+			return err
+		}
+		if err := run(0); err != nil {
+			t.Error(err)
+		}
+		says(t, run(6379), managed.ClassConflict, "6379 is taken")
+	})
+}

@@ -65,7 +65,8 @@ type Suite struct {
 	Server managed.ServerSpec
 	// Worker runs until it is stopped, whether there is a server or not.
 	Worker managed.Template
-	// FailingWorker prints FailingLine and exits at once with code 3.
+	// FailingWorker prints FailingLine and, in a line of its own, its name
+	// ($DOCKERPARALLEL_CONTAINER), and exits at once with code 3.
 	FailingWorker managed.Template
 	FailingLine   string
 	// CompletingWorker exits at once with code 0.

@@ -164,13 +164,13 @@ func (u *user) poolRequest(ctx context.Context) (managed.PoolRequest, error) {
 // destroy removes the pool and then the cluster, as far as the state has them.
 func (u *user) destroy(ctx context.Context) error {
 	if u.pool != nil {
-		if err := u.m.Cleanup(ctx, managed.CleanupRequest{Scope: u.poolScope(), Known: slices.Concat(u.pool.slots, u.pool.others)}); err != nil {
+		if _, err := u.m.Cleanup(ctx, managed.CleanupRequest{Scope: u.poolScope(), Known: slices.Concat(u.pool.slots, u.pool.others)}); err != nil {
 			return err
 		}
 		u.pool = nil
 	}
 	if u.server != nil {
-		if err := u.m.Cleanup(ctx, managed.CleanupRequest{Scope: u.scope, Known: []managed.Handle{u.server.Handle}}); err != nil {
+		if _, err := u.m.Cleanup(ctx, managed.CleanupRequest{Scope: u.scope, Known: []managed.Handle{u.server.Handle}}); err != nil {
 			return err
 		}
 		u.server = nil

@@ -1,0 +1,190 @@
+// Copyright (c) The dockerparallel authors
+// SPDX-License-Identifier: MPL-2.0
+
+package managed
+
+import (
+	"context"
+	"time"
+)
+
+// This file is what a pool's operation asks the cluster's server: who has
+// registered, who is busy, and to let workers go.
+
+func (op *poolOp) dial() DialFunc { return op.m.dialer(op.req.Framework, op.req.Server) }
+
+// facts of the pool for its framework.
+func (op *poolOp) facts(workers int) Facts {
+	req := &op.req
+	return Facts{
+		Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Pool: req.Scope.Pool,
+		Host: req.Server.Host, Port: req.Server.Port, Ports: portNumbers(req.Framework.Defaults(RoleServer), req.Server.Port),
+		Password: req.Server.Password, Workers: workers, Hardware: req.Worker.Hardware,
+	}
+}
+
+// awaitRegistered waits until all workers that were counted are known to the
+// server, have ended as is accepted, or have ended as is not: those are noted
+// and taken from res. Those that run without having registered when the time
+// is over are noted as well. It returns how many are as they should be.
+func (op *poolOp) awaitRegistered(ctx context.Context, res *PoolResult) (int, error) {
+	lister, ok := op.req.Framework.(WorkerLister)
+	if !ok {
+		return 0, Errorf(ClassInvalid, "wait_for", "the framework %q cannot count registered workers", op.req.Framework.Name())
+	}
+	for p := op.m.newPause(); ; {
+		op.lookAgain(ctx, res)
+		want := res.achieved(op.req.WaitFor)
+		if want == res.Completed {
+			return want, nil
+		}
+		all, err := lister.RegisteredWorkers(ctx, op.dial(), op.facts(0))
+		n, missing := registered(op.counted, all)
+		n = min(n+res.Completed, want)
+		if err == nil && n == want {
+			return n, nil
+		}
+		if c := ClassOf(err); c == ClassInvalid || c == ClassPermission {
+			return 0, wrap(err, "counting the registered workers of pool "+op.req.Scope.Pool)
+		}
+		op.log(ctx, "waiting for workers to register with the server", "registered", n, "wanted", want)
+		end := p.wait(ctx)
+		if end == nil {
+			continue
+		}
+		if err == nil {
+			op.unregistered(ctx, missing)
+			err = Errorf(ClassOf(end), "", "the server counts %d of %d workers when the time is over: those that run but did not register cannot reach the server or do not know its password", n, want)
+		}
+		return n, wrap(err, "counting the registered workers of pool "+op.req.Scope.Pool)
+	}
+}
+
+// lookAgain asks after the workers that were counted: one that has ended
+// meanwhile will not register any more.
+func (op *poolOp) lookAgain(ctx context.Context, res *PoolResult) {
+	var running []Handle
+	for _, c := range op.counted {
+		if c.Status == StatusRunning {
+			running = append(running, c.Handle)
+		}
+	}
+	if len(running) == 0 {
+		return
+	}
+	seen, err := op.m.backend.Status(ctx, running)
+	if err != nil {
+		return // asked again
+	}
+	var still []Member
+	res.PoolCounts = PoolCounts{}
+	for _, c := range op.counted {
+		if o := seen[c.Handle]; o.Known {
+			c.Observation = o
+		}
+		if c.alive() || op.completed(c) {
+			still = append(still, c)
+			res.count(c)
+			continue
+		}
+		op.markEnded(ctx, c, c.Observation)
+		for i, h := range res.Slots {
+			if h == c.Handle {
+				res.Slots[i] = ""
+			}
+		}
+		delete(res.Started, c.Handle)
+	}
+	op.counted = still
+}
+
+// registered counts the workers that a server knows and whose container is
+// alive, and tells which running containers are not all registered. Workers that do not
+// name their container are counted, but tell nothing of any container.
+func registered(alive []Member, all []RegisteredWorker) (n int, missing []Member) {
+	nameless := false
+	known := map[string]int{}
+	for _, w := range all {
+		if w.Container == "" {
+			n += max(1, w.Workers)
+			nameless = true
+			continue
+		}
+		known[w.Container] += max(1, w.Workers)
+	}
+	for _, c := range alive {
+		if c.Status != StatusRunning {
+			continue
+		}
+		there := min(known[c.Name], c.Workers)
+		n += there
+		if there < c.Workers && !nameless && c.Name != "" {
+			missing = append(missing, c)
+		}
+	}
+	return n, missing
+}
+
+// unregistered notes workers that run without being known to the server.
+func (op *poolOp) unregistered(ctx context.Context, members []Member) {
+	for i, c := range members {
+		f := Failure{Handle: c.Handle, Role: RoleWorker, Workers: c.Workers, Reason: unregisteredReason}
+		if i < shownFailures {
+			f = op.m.failure(ctx, RoleWorker, c.Handle, c.Workers, c.Observation, op.req.Server.Password)
+			f.Reason = unregisteredReason
+		}
+		op.failures = append(op.failures, f)
+	}
+}
+
+const unregisteredReason = "it runs, but did not register with the server"
+
+// askBusy finds out whose workers have a task, for scale_in = "idle". If the
+// server does not tell, the newest leave first.
+func (op *poolOp) askBusy(ctx context.Context) {
+	teller, ok := op.req.Framework.(IdleTeller)
+	if !ok || op.req.ScaleIn != ScaleInIdle {
+		return
+	}
+	all, err := teller.RegisteredWorkers(ctx, op.dial(), op.facts(0))
+	if err != nil {
+		op.notices = append(op.notices, Notice{
+			Summary: "Idle Workers Not Known",
+			Detail:  "The server did not tell which workers are idle, so the newest leave first: " + err.Error() + ".",
+		})
+		return
+	}
+	op.busy = map[string]bool{}
+	for _, w := range all {
+		if w.Busy {
+			op.busy[w.Container] = true
+		}
+	}
+}
+
+// drain has workers that are about to leave finish what they do, where a stop
+// signal alone would lose something. It is true if they were told. Whatever
+// they say, they leave.
+func (op *poolOp) drain(ctx context.Context, members []Member) bool {
+	drainer, ok := op.req.Framework.(Drainer)
+	if !ok || op.req.Worker.StopGrace <= 0 || ctx.Err() != nil {
+		return false
+	}
+	var names []string
+	for _, c := range members {
+		if c.Name != "" && c.Status == StatusRunning && c.Launch == op.req.Server.Launch {
+			names = append(names, c.Name)
+		}
+	}
+	if len(names) == 0 {
+		return false
+	}
+	begun := time.Now()
+	op.log(ctx, "having workers finish their tasks", "containers", len(names), "grace", op.req.Worker.StopGrace)
+	ctx, cancel := context.WithTimeout(ctx, op.req.Worker.StopGrace)
+	defer cancel()
+	if err := drainer.Drain(ctx, op.dial(), op.facts(0), names); err != nil {
+		op.log(ctx, "not all workers could be drained; they get their stop signal", "error", err.Error(), "after", time.Since(begun))
+	}
+	return true
+}
