@@ -39,7 +39,8 @@ if ! go build -race -o "$probe/main" "$probe/main.go"; then
 fi
 
 # -count=1: what these tests find depends on the CLI, the backends and the machine, which Go's test cache knows nothing of.
-gotest() { go test -count=1 -timeout 20m $race "$@"; }
+# -parallel: most tests wait for engines and programs, so more run at once than there are processors.
+gotest() { go test -count=1 -timeout 40m -parallel 6 $race "$@"; }
 
 if [ "${1:-}" = acc ]; then
 	terraform=$(tools/find-cli.sh)

@@ -19,13 +19,14 @@ import (
 	"github.com/redis/go-redis/v9/logging"
 )
 
-const usage = `Usage: quickstart server|worker|client [flags]
+const usage = `Usage: quickstart server|worker|client|image [flags]
 
   server   keeps the job queue (the Redis protocol, in memory)
   worker   takes tasks from the queue and works on them
   client   submits a job, waits for the answer and checks it
+  image    writes a container image of this program: quickstart image | docker import - NAME
 
-Each reads where the server is, and the password, from the environment:
+The first three read where the server is, and the password, from the environment:
   DOCKERPARALLEL_SERVER_HOST, DOCKERPARALLEL_SERVER_PORT, DOCKERPARALLEL_SERVER_PASSWORD, DOCKERPARALLEL_QUEUE
 "quickstart client -h" shows the flags of a sub-command.
 `
@@ -50,6 +51,7 @@ func run(ctx context.Context, args []string, getenv func(string) string, stdout,
 		"server": serverCommand,
 		"worker": workerCommand,
 		"client": clientCommand,
+		"image":  imageCommand,
 	}
 	command, ok := commands[args[0]]
 	if !ok {

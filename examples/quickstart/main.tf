@@ -1,8 +1,7 @@
 # A parallel-computing cluster on this machine: one server that keeps the job queue, and workers that take tasks from it.
-# Nothing but this provider is needed: the `process` backend runs them as local processes.
 #
-# The same two resources make a cluster elsewhere: replace `process` by `docker`, `swarm`, `ecs` or `exec`, and give the
-# containers an `image`.
+# The same two resources make it of local processes or of containers; the variable `backend` chooses. The `process` backend
+# needs nothing but this provider, `docker` needs a Docker Engine or a Podman service.
 
 terraform {
   required_providers {
@@ -17,10 +16,14 @@ provider "dockerparallel" {
   #   terraform-provider-dockerparallel sweep --owner quickstart
   owner = "quickstart"
 
+  # Keeps clusters of the same name on one engine apart.
+  namespace = var.namespace
+
   # Where the backend keeps its records, log files and the server's password (readable by you only).
-  process = {
-    root = var.state_root
-  }
+  process = var.backend == "process" ? { root = var.state_root } : null
+
+  # The engine that the `docker` program uses, too.
+  docker = var.backend == "docker" ? {} : null
 }
 
 resource "dockerparallel_cluster" "quickstart" {
@@ -34,9 +37,15 @@ resource "dockerparallel_cluster" "quickstart" {
 
   server = {
     container = {
+      image   = var.image
       command = [var.program, "server"]
     }
-    port = 0 # any free port; the outputs say which
+
+    # A container has all ports to itself. A process shares them with others, and takes any free one.
+    port = var.backend == "docker" ? 6379 : 0
+
+    # A client on this machine reaches a container at a free port of 127.0.0.1. (A process needs none of this.)
+    publish = {}
   }
 }
 
@@ -50,6 +59,7 @@ resource "dockerparallel_worker_pool" "workers" {
   worker_count = var.worker_count
 
   container = {
+    image   = var.image
     command = [var.program, "worker"]
   }
 }

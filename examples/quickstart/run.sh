@@ -4,9 +4,10 @@
 #
 #   DP_CLI           the Terraform or OpenTofu program
 #   DP_PROVIDER_DIR  the folder with terraform-provider-dockerparallel
-#   BACKEND          what runs the containers: "process" (default)
+#   BACKEND          what runs the containers: "process" (default) or "docker"
 #
-# Everything happens in a folder of its own under $TMPDIR, which is removed at the end.
+# Everything happens in a folder of its own under $TMPDIR, which is removed at the end. With docker, so is an image, and
+# containers, networks and volumes are in a namespace of their own.
 
 set -eu
 export LC_ALL=C
@@ -16,7 +17,11 @@ owner=quickstart
 namespace=default
 cluster=quickstart
 
+engine=    # the docker program; empty on the process backend
+image=     # the image that the containers are made of
+imported=  # "begun" as soon as the image may be there, "done" when it is
 work=      # our folder; empty until there is one
+root=      # that of the process backend
 applied=   # set as soon as something may run
 child=     # the command that runs now
 step=0
@@ -120,20 +125,20 @@ tf() { exec "$DP_CLI" "-chdir=$work/config" "$@"; }
 
 # ---- the provider's own commands (the same holds for them) ----------------------------------------------------------
 
-dp_list() { exec "$provider" list --process-root "$root" --namespace "$namespace"; }
+dp_list() { exec "$provider" list --backend "$backend" --process-root "$root" --namespace "$namespace"; }
 
 # Prints lines for a shell that export DOCKERPARALLEL_PASSWORD, DOCKERPARALLEL_SERVER_HOST and more.
-dp_credentials() { exec "$provider" credentials --process-root "$root" --namespace "$namespace" "$cluster"; }
+dp_credentials() { exec "$provider" credentials --backend "$backend" --process-root "$root" --namespace "$namespace" "$cluster"; }
 
-dp_sweep() { exec "$provider" sweep --process-root "$root" --namespace "$namespace" --owner "$owner" --yes; }
+dp_sweep() { exec "$provider" sweep --backend "$backend" --process-root "$root" --namespace "$namespace" --owner "$owner" --yes; }
 
 # ---- looking at the cluster -----------------------------------------------------------------------------------------
 
 # handles: those of the workers, one on a line, sorted. A dead worker's place in the list is null.
 handles() { tf output -json handles | tr -d '[]" ' | tr ',' '\n' | sed -e '/^$/d' -e '/^null$/d' | sort; }
 
-# pid_of HANDLE: a handle of the process backend begins with the process id.
-pid_of() { printf '%s\n' "${1%%-*}"; }
+# on_engine COMMAND...: a list of the docker program's, with nothing in it but what is of this run.
+on_engine() { "$engine" "$@" --filter "label=dockerparallel.namespace=$namespace"; }
 
 # our_pids: every process of the cluster: its program is in our folder, or it is the shell that watches over one.
 our_pids() {
@@ -149,8 +154,50 @@ our_pids() {
 	done
 }
 
-# is_ours PID
-is_ours() { our_pids | grep -qx "$1"; }
+# running: what runs of the cluster, by process id or container id.
+running() {
+	case $backend in
+	docker) on_engine ps -q --no-trunc ;;
+	*) our_pids ;;
+	esac
+}
+
+# is_ours ID
+is_ours() { running | grep -qx "$1"; }
+
+# id_of HANDLE: a handle of the process backend begins with the process id; on docker it is the container id.
+id_of() {
+	case $backend in
+	docker) printf '%s\n' "$1" ;;
+	*) printf '%s\n' "${1%%-*}" ;;
+	esac
+}
+
+# short HANDLE: as people write it.
+short() {
+	case $backend in
+	docker) printf '%.12s\n' "$1" ;;
+	*) printf '%s\n' "$1" ;;
+	esac
+}
+
+# kill_hard ID: nobody asks it to stop first.
+kill_hard() {
+	case $backend in
+	docker) exec "$engine" kill "$1" ;;
+	*) kill -KILL "$1" ;;
+	esac
+}
+
+# leftovers: whatever is there of this run.
+leftovers() {
+	case $backend in
+	docker) on_engine ps -aq && on_engine network ls -q && on_engine volume ls -q && our_images ;;
+	*) our_pids && { [ ! -e "$root" ] || find "$root" ! -type d; } ;;
+	esac
+}
+
+our_images() { "$engine" images -q --filter "label=$label"; }
 
 # lines: how many there are.
 lines() { wc -l | tr -d ' '; }
@@ -194,8 +241,14 @@ cleanup() {
 			dp_sweep >"$work/logs/cleanup-sweep.log" 2>&1 </dev/null &
 			finish 30 $!
 		fi
-		kill_ours
 	fi
+	case $backend in
+	docker)
+		remove_ours >"$work/logs/cleanup-engine.log" 2>&1 </dev/null &
+		finish 60 $! || printf 'Something may be left: the engine does not do what it is asked.\n' >&2
+		;;
+	*) [ -z "$applied" ] || kill_ours ;;
+	esac
 
 	if [ "$result" -ne 0 ] && [ "$result" -lt 128 ]; then
 		[ -n "$explained" ] || printf '\n%sfailed%s in step %s (%s)\n' "$red" "$plain" "$step" "$title" >&2
@@ -211,6 +264,12 @@ cleanup() {
 
 # keep_container_logs copies what the server and the workers have written, before destroy removes it.
 keep_container_logs() {
+	if [ "$backend" = docker ]; then
+		on_engine ps -a --format '{{.Names}}' | while IFS= read -r name; do
+			"$engine" logs "$name" >"$work/logs/container-$name" 2>&1
+		done
+		return
+	fi
 	find "$root" -type f -name log 2>/dev/null | while IFS= read -r file; do
 		name=$(printf '%s' "${file#"$root"/}" | tr / -)
 		cp "$file" "$work/logs/container-$name"
@@ -227,13 +286,47 @@ kill_ours() {
 	done
 }
 
+# remove_ours is the same for an engine, whose image is for us to remove in any case.
+remove_ours() {
+	if [ -n "$applied" ]; then
+		on_engine ps -aq | each "$engine" rm -f -v
+		on_engine network ls -q | each "$engine" network rm
+		on_engine volume ls -q | each "$engine" volume rm -f
+		# The provider's empty image, through which it reads and writes volumes. Other clusters may need it.
+		[ -n "$("$engine" volume ls -q --filter label=dockerparallel.managed-by)" ] ||
+			"$engine" images -q --filter label=dockerparallel.managed-by | each "$engine" rmi
+	fi
+	remove_image
+}
+
+# remove_image removes it as soon as it is there: the engine may still be at an import that was cut off.
+remove_image() {
+	[ -n "$imported" ] || return 0
+	tries=0
+	while [ "$imported" = begun ] && [ -z "$(our_images)" ] && [ "$tries" -lt 5 ]; do
+		tries=$((tries + 1))
+		sleep 1
+	done
+	our_images | each "$engine" rmi -f
+}
+
+# each COMMAND...: runs it once for each line of the input.
+each() {
+	code=0
+	while IFS= read -r line; do "$@" "$line" </dev/null || code=1; done
+	return "$code"
+}
+
 # ---- the steps ------------------------------------------------------------------------------------------------------
 
 backend=${BACKEND:-process}
-if [ "$backend" != process ]; then
-	printf 'The quickstart runs on the process backend only; "%s" is not there yet.\n' "$backend" >&2
+case $backend in
+process | docker) ;;
+*)
+	printf 'The quickstart runs on the backends process and docker, not on "%s".\n' "$backend" >&2
 	exit 1
-fi
+	;;
+esac
 if [ -z "${DP_CLI:-}" ] || [ -z "${DP_PROVIDER_DIR:-}" ]; then
 	printf 'DP_CLI and DP_PROVIDER_DIR are not set. Run this by "make quickstart" in the top folder.\n' >&2
 	exit 1
@@ -242,9 +335,37 @@ provider=$(cd -P "$DP_PROVIDER_DIR" && pwd)/terraform-provider-dockerparallel
 [ -x "$provider" ] || { printf 'There is no provider at %s. Run "make quickstart" in the top folder.\n' "$provider" >&2; exit 1; }
 DP_CLI=$(command -v "$DP_CLI") || { printf 'There is no Terraform CLI at DP_CLI.\n' >&2; exit 1; }
 
+# find_engine looks whether an engine answers, the docker program as well as the provider. It sets engine and arch.
+find_engine() {
+	engine=$(command -v docker || command -v podman) || {
+		printf 'There is no docker program on the PATH (podman would do). BACKEND=docker makes an image with it, and kills a worker.\n' >&2
+		exit 1
+	}
+	host=${DOCKER_HOST:-$("$engine" context inspect --format '{{.Endpoints.docker.Host}}' 2>/dev/null || true)}
+	case $host in
+	tcp://localhost | tcp://localhost[:/]* | tcp://127.* | tcp://\[::1\]*) ;;
+	ssh://* | tcp://*)
+		printf 'The engine at %s is on another machine. The client of the quickstart runs on this one, and could not reach the server.\n' "$host" >&2
+		exit 1
+		;;
+	esac
+	if ! answer=$("$engine" version 2>&1 >/dev/null) || ! answer=$(dp_list 2>&1); then
+		printf 'No engine answers%s. Does it run, and may you use it? DOCKER_HOST says where it is.\n%s\n' "${host:+ at $host}" "$answer" >&2
+		exit 1
+	fi
+	# The last one is the server's.
+	target=$("$engine" version | sed -n 's|^ *OS/Arch: *||p' | tail -n 1)
+	arch=${target#linux/}
+	if [ -z "$target" ] || [ "$arch" = "$target" ]; then
+		printf 'The engine runs programs for "%s", and not for Linux.\n' "$target" >&2
+		exit 1
+	fi
+}
+[ "$backend" != docker ] || find_engine
+
 # Settings of yours that would change what is shown here.
 unset TF_CLI_ARGS TF_CLI_ARGS_init TF_CLI_ARGS_plan TF_CLI_ARGS_apply TF_CLI_ARGS_destroy TF_CLI_ARGS_output
-unset TF_WORKSPACE TF_DATA_DIR TF_PLUGIN_CACHE_DIR TF_VAR_worker_count DOCKERPARALLEL_BACKEND
+unset TF_WORKSPACE TF_DATA_DIR TF_PLUGIN_CACHE_DIR TF_VAR_worker_count TF_VAR_image TF_VAR_state_root
 
 trap cleanup EXIT
 trap 'on_signal Ctrl-C 130' INT
@@ -256,22 +377,44 @@ work=$(cd -P "$work" && pwd)
 root=$work/state
 program=$work/quickstart
 mkdir "$work/logs" "$work/config"
+if [ "$backend" = docker ]; then
+	run=${work##*.}
+	namespace=quickstart-$run
+	label=quickstart=$run
+	image=localhost/dockerparallel-quickstart:$run
+fi
 
-begin "Build the job: a server, a worker and a client in one small Go program"
+begin "Build the job: a server, a worker and a client in one small Go program${image:+, and an image of it}"
+# build FILE [SETTING...]
 build() {
+	file=$1
+	shift
 	cd "$here"
-	exec env GOWORK=off CGO_ENABLED=0 go build -trimpath -buildvcs=false -o "$program" .
+	exec env GOWORK=off CGO_ENABLED=0 "$@" go build -trimpath -buildvcs=false -o "$file" .
 }
-must build build
+must build build "$program"
 "$program" client -h >"$work/logs/program.log" 2>&1 ||
 	fail "the program does not run; set TMPDIR to a folder that programs may run from" "$work/logs/program.log"
 ok "$(basename "$program")"
+if [ -n "$image" ]; then
+	must build-linux build "$work/quickstart-linux" GOOS=linux "GOARCH=$arch"
+	archive() { exec "$program" image --program "$work/quickstart-linux" >"$work/image.tar"; }
+	must image archive
+	imported=begun
+	must import "$engine" import --change "LABEL $label" "$work/image.tar" "$image"
+	imported=done
+	ok "$image, for linux/$arch"
+fi
 
 begin "Prepare $(basename "$DP_CLI"), with the provider that was built here"
 cp "$here"/*.tf "$work/config/"
 printf 'disable_checkpoint = true\n' >"$work/cli.tfrc"
 export TF_CLI_CONFIG_FILE="$work/cli.tfrc" TF_IN_AUTOMATION=1 TF_INPUT=0
-export TF_VAR_program="$program" TF_VAR_state_root="$root"
+export TF_VAR_backend="$backend" TF_VAR_namespace="$namespace"
+case $backend in
+docker) export TF_VAR_program=/quickstart TF_VAR_image="$image" ;;
+*) export TF_VAR_program="$program" TF_VAR_state_root="$root" ;;
+esac
 platform=$("$DP_CLI" version -json 2>/dev/null | sed -n 's/.*"platform": *"\([a-z0-9_]*\)".*/\1/p')
 [ -n "$platform" ] || platform=$(go env GOOS)_$(go env GOARCH)
 for host in registry.terraform.io registry.opentofu.org; do
@@ -298,18 +441,22 @@ begin "Run the job on 4 workers: 240 tasks that count prime numbers"
 openly run_job --json "$work/job-4.json" || fail "the job ended with exit code $?"
 ok "the answer is right"
 
-begin "Kill a worker (kill -9)"
+case $backend in
+docker) what=container how="$(basename "$engine") kill" ;;
+*) what=process how="kill -9" ;;
+esac
+begin "Kill a worker ($how)"
 victim=$(sed -n 1p "$work/handles-4")
-pid=$(pid_of "$victim")
-is_ours "$pid" || fail "process $pid, from handle $victim, is none of ours: not killing it" "$work/logs/list.log"
-kill -KILL "$pid"
+id=$(id_of "$victim")
+is_ours "$id" || fail "$what $id, from handle $victim, is none of ours: not killing it" "$work/logs/list.log"
+must kill kill_hard "$id"
 tries=0
-while is_ours "$pid"; do
+while is_ours "$id"; do
 	tries=$((tries + 1))
-	[ "$tries" -le 50 ] || fail "process $pid survives kill -9"
+	[ "$tries" -le 50 ] || fail "$what $id survives $how"
 	sleep 0.1 2>/dev/null || sleep 1
 done
-say "process $pid is gone"
+say "$what $(short "$id") is gone"
 
 begin "What does the plan say?"
 code=0
@@ -325,7 +472,7 @@ handles >"$work/handles-healed"
 kept=$(comm -12 "$work/handles-4" "$work/handles-healed" | lines)
 new=$(comm -13 "$work/handles-4" "$work/handles-healed" | lines)
 { [ "$kept" -eq 3 ] && [ "$new" -eq 1 ]; } || fail "$new new workers and $kept old ones, not 1 and 3" "$work/logs/apply-heal.log"
-ok "1 new worker ($(comm -13 "$work/handles-4" "$work/handles-healed")); the 3 others were left alone"
+ok "1 new worker ($(short "$(comm -13 "$work/handles-4" "$work/handles-healed")")); the 3 others were left alone"
 
 begin "Scale to 8 workers (-var worker_count=8)"
 must apply-8 tf apply -auto-approve -no-color -var worker_count=8
@@ -348,13 +495,16 @@ ok "the plan is empty"
 begin "Take it all down (destroy)"
 must destroy tf destroy -auto-approve -no-color -var worker_count=8
 [ -z "$(tf state list)" ] || fail "something is left in the state" "$work/logs/destroy.log"
-left=$(our_pids)
-[ -z "$left" ] || fail "processes are left: $(printf '%s' "$left" | tr '\n' ' ')" "$work/logs/destroy.log"
-if [ -e "$root" ]; then
-	left=$(find "$root" ! -type d)
-	[ -z "$left" ] || fail "files are left: $left" "$work/logs/destroy.log"
+if [ -n "$image" ]; then
+	must remove-image remove_image
 fi
+left=$(leftovers) || fail "no way to find out what is left"
+[ -z "$left" ] || fail "something is left: $(printf '%s' "$left" | tr '\n' ' ')" "$work/logs/destroy.log"
 applied=
-ok "no process and no file is left"
+imported=
+case $backend in
+docker) ok "no container, network, volume or image is left" ;;
+*) ok "no process and no file is left" ;;
+esac
 
 printf '\n%sAll checks passed%s, in %s seconds.\n' "$green" "$plain" "$(($(date +%s) - started))"

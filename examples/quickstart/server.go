@@ -24,6 +24,10 @@ func serverCommand(ctx context.Context, args []string, getenv func(string) strin
 	}
 
 	port, password := getenv("DOCKERPARALLEL_SERVER_PORT"), getenv("DOCKERPARALLEL_SERVER_PASSWORD")
+	host := getenv("DOCKERPARALLEL_SERVER_HOST") // for a server, the address to listen on: in a container 0.0.0.0
+	if host == "" {
+		host = "127.0.0.1"
+	}
 	if err := checkPort(port); err != nil {
 		return err
 	}
@@ -32,7 +36,7 @@ func serverCommand(ctx context.Context, args []string, getenv func(string) strin
 	}
 
 	logger := newLogger(stderr, "server")
-	s, err := startServer(net.JoinHostPort("127.0.0.1", port), password)
+	s, err := startServer(net.JoinHostPort(host, port), password)
 	if errors.Is(err, syscall.EADDRINUSE) {
 		return fmt.Errorf("port %s is in use by another program", port)
 	}

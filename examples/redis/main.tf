@@ -2,7 +2,7 @@
 # redis-cli on this machine.
 #
 #   terraform apply
-#   eval "$(terraform-provider-dockerparallel credentials squares)"
+#   eval "$(terraform-provider-dockerparallel credentials squares --backend process)"
 #   export REDISCLI_AUTH="$DOCKERPARALLEL_PASSWORD"
 #   redis() { redis-cli -h "$DOCKERPARALLEL_SERVER_HOST" -p "$DOCKERPARALLEL_SERVER_PORT" "$@"; }
 #   redis RPUSH squares 1 2 3 4

@@ -13,6 +13,8 @@ import (
 	"syscall"
 	"testing"
 	"time"
+
+	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/testenv"
 )
 
 // moments is how often each combination of operation and victim is cut off:
@@ -23,48 +25,94 @@ const moments = 9
 // cluster, and the destroy after it leaves no process and no file. After a
 // create that was cut off, sweep alone does, too.
 func TestAccKill(t *testing.T) {
-	type operation struct {
-		name   string
-		before int // workers that are there; -1: no cluster
-		after  int // workers wanted; -1: destroy
-	}
-	for _, op := range []operation{{"create", -1, 4}, {"scale", 2, 6}, {"destroy", 3, -1}} {
+	cutOffEach(t, func(t *testing.T, op operation) {
+		for i := range moments {
+			w := newWorld(t)
+			wanted := op.cutOffIn(t, w, i, 1200*time.Millisecond)
+			if op.before < 0 && i%3 == 2 {
+				if s := w.self("sweep", "--owner", "ci", "--yes"); s.code != 0 {
+					t.Fatalf("sweep ended with %d: %s", s.code, s.out)
+				}
+				// A file that was being written has no owner yet, and counts as
+				// left behind only after a while.
+				testenv.Eventually(t, "a sweep of all to find the rest", func() bool {
+					if len(w.files()) > 0 {
+						w.self("sweep", "--all", "--yes")
+					}
+					return len(w.files()) == 0
+				})
+				w.nothingLeft()
+				continue
+			}
+			w.apply()
+			w.expect(wanted)
+			w.emptyPlan()
+			w.destroy()
+			w.nothingLeft()
+		}
+	})
+}
+
+// operation is what a kill cuts off, on any backend.
+type operation struct {
+	name   string
+	before int        // workers that are there; -1: no cluster
+	after  int        // workers wanted; -1: destroy
+	victim string     // what is killed: the provider or terraform
+	random *rand.Rand // gives the same moments in every run
+}
+
+// cutOffEach runs a test, in parallel, for each combination of operation and victim.
+func cutOffEach(t *testing.T, test func(t *testing.T, op operation)) {
+	for _, op := range []operation{
+		{name: "create", before: -1, after: 4},
+		{name: "scale", before: 2, after: 6},
+		{name: "destroy", before: 3, after: -1},
+	} {
 		for _, victim := range []string{"provider", "terraform"} {
+			cut := op // each has its own: they run at once
+			cut.victim, cut.random = victim, rand.New(rand.NewPCG(uint64(len(op.name)), uint64(len(victim))))
 			t.Run(op.name+"/"+victim, func(t *testing.T) {
 				t.Parallel()
-				r := rand.New(rand.NewPCG(uint64(len(op.name)), uint64(len(victim))))
-				for i := range moments {
-					w := newWorld(t)
-					if op.before >= 0 {
-						w.cluster("ci", op.before)
-						w.apply()
-					}
-					args := []string{"apply", "-auto-approve", "-no-color", "-input=false"}
-					wanted := op.after
-					if op.after < 0 {
-						args[0], wanted = "destroy", op.before
-					}
-					w.cluster("ci", wanted)
-					// From the provider's start on: nothing can be lost before.
-					at := time.Duration(r.IntN(1200)) * time.Millisecond
-					w.cutOff(victim, at, args...)
-					t.Logf("moment %d: %s killed %v after the provider's start", i, victim, at)
-					if op.before < 0 && i%3 == 2 {
-						if s := w.self("sweep", "--owner", "ci", "--yes"); s.code != 0 {
-							t.Fatalf("sweep ended with %d: %s", s.code, s.out)
-						}
-						w.nothingLeft()
-						continue
-					}
-					w.apply()
-					w.expect(wanted)
-					w.emptyPlan()
-					w.destroy()
-					w.nothingLeft()
-				}
+				test(t, cut)
 			})
 		}
 	}
+}
+
+// command gives the CLI's arguments, and the workers that the configuration
+// names: when a destroy was cut off, the apply after it brings them back.
+func (op operation) command() (args []string, wanted int) {
+	args = []string{"apply", "-auto-approve", "-no-color", "-input=false"}
+	if op.after < 0 {
+		args[0] = "destroy"
+		return args, op.before
+	}
+	return args, op.after
+}
+
+// cutOffIn makes what the operation begins with, starts it, and cuts it off. It
+// gives the workers that the next apply is to end with.
+func (op operation) cutOffIn(t *testing.T, w cuttable, moment int, within time.Duration) (wanted int) {
+	t.Helper()
+	if op.before >= 0 {
+		w.cluster("ci", op.before)
+		w.apply()
+	}
+	args, wanted := op.command()
+	w.cluster("ci", wanted)
+	// From the provider's start on: nothing can be lost before.
+	at := time.Duration(op.random.IntN(int(within.Milliseconds()))) * time.Millisecond
+	w.cutOff(op.victim, at, args...)
+	t.Logf("moment %d: %s killed %v after the provider's start", moment, op.victim, at)
+	return wanted
+}
+
+// cuttable is a world of any backend.
+type cuttable interface {
+	cluster(owner string, workers int)
+	apply() string
+	cutOff(victim string, after time.Duration, args ...string)
 }
 
 // cutOff starts the program and kills it, or the provider it has started,

@@ -10,7 +10,6 @@ import (
 	"strconv"
 	"strings"
 	"testing"
-	"time"
 
 	"github.com/dockerparallel/terraform-provider-dockerparallel/internal/testenv"
 )
@@ -67,15 +66,7 @@ output "client" { value = dockerparallel_cluster.sim.client }
 			out += w.mustRun("show", "-no-color")
 			out += w.self("list", "--json", "--containers").out
 
-			shell := w.self("credentials", "sim").out
-			password := given
-			if given == "" {
-				_, rest, _ := strings.Cut(shell, "DOCKERPARALLEL_PASSWORD='")
-				password, _, _ = strings.Cut(rest, "'")
-			}
-			if len(password) < 16 {
-				t.Fatalf("the credentials command shows no password: %s", shell)
-			}
+			password := passwordOf(t, w.self("credentials", "sim").out, given)
 			// It works, and it is in the workers' environment.
 			found := 0
 			for _, pid := range w.running("worker") {
@@ -89,36 +80,67 @@ output "client" { value = dockerparallel_cluster.sim.client }
 				t.Fatalf("%d of 2 workers know the password", found)
 			}
 
-			places := map[string][]byte{"the output of Terraform and list": []byte(out)}
-			for _, file := range []string{"terraform.tfstate", "plan.bin", "trace.log"} {
-				b, err := os.ReadFile(filepath.Join(w.dir, file))
-				must(t, err)
-				if len(b) == 0 {
-					t.Fatalf("%s is empty", file)
-				}
-				places[file] = b
-			}
+			places := contents{"the output of Terraform and list": out}
+			places.read(t, w.dir, "terraform.tfstate", "plan.bin", "trace.log")
 			for _, p := range w.processes() {
-				places["the arguments of process "+itoa(p.pid)] = []byte(strings.Join(p.args, " "))
+				places["the arguments of process "+itoa(p.pid)] = strings.Join(p.args, " ")
 			}
 			for _, path := range w.files() {
 				if b, err := os.ReadFile(path); err == nil && !strings.Contains(filepath.Base(path), "secret") {
-					places[path] = b
+					places[path] = string(b)
 				}
 			}
-			if len(places) < 8 {
-				t.Fatalf("only %d places were searched", len(places))
-			}
-			for place, content := range places {
-				for _, form := range []string{password, strings.ReplaceAll(password, `"`, `\"`)} {
-					if bytes.Contains(content, []byte(form)) {
-						t.Errorf("the password is in %s", place)
-					}
-				}
-			}
+			places.lack(t, 8, password)
 			w.destroy()
 			w.nothingLeft()
 		})
+	}
+}
+
+// passwordOf is the one that the credentials command shows to a shell, or the
+// given one, which is quoted there.
+func passwordOf(t *testing.T, shell, given string) string {
+	t.Helper()
+	password := given
+	if given == "" {
+		_, rest, _ := strings.Cut(shell, "DOCKERPARALLEL_PASSWORD='")
+		password, _, _ = strings.Cut(rest, "'")
+	}
+	if len(password) < 16 {
+		t.Fatalf("the credentials command shows no password: %s", shell)
+	}
+	return password
+}
+
+// contents are what is searched for a password, by the place.
+type contents map[string]string
+
+// read adds files. An empty one fails the test: there was nothing to search.
+func (c contents) read(t *testing.T, dir string, names ...string) {
+	t.Helper()
+	for _, name := range names {
+		b, err := os.ReadFile(filepath.Join(dir, name))
+		must(t, err)
+		if len(b) == 0 {
+			t.Fatalf("%s is empty", name)
+		}
+		c[name] = string(b)
+	}
+}
+
+// lack fails the test if the password is in a place, as it is or as in JSON,
+// or if there are fewer places than there must be.
+func (c contents) lack(t *testing.T, least int, password string) {
+	t.Helper()
+	if len(c) < least {
+		t.Fatalf("only %d places were searched", len(c))
+	}
+	for place, content := range c {
+		for _, form := range []string{password, strings.ReplaceAll(password, `"`, `\"`)} {
+			if strings.Contains(content, form) {
+				t.Errorf("the password is in %s", place)
+			}
+		}
 	}
 }
 
@@ -146,13 +168,3 @@ func TestAccRotation(t *testing.T) {
 }
 
 func itoa(n int) string { return strconv.Itoa(n) }
-
-// waitFor polls until ok, for a bounded time.
-func waitFor(t *testing.T, what string, ok func() bool) {
-	t.Helper()
-	for deadline := time.Now().Add(20 * time.Second); !ok(); time.Sleep(50 * time.Millisecond) {
-		if time.Now().After(deadline) {
-			t.Fatalf("%s did not come about", what)
-		}
-	}
-}

@@ -35,6 +35,8 @@ type world struct {
 	node     string // the containers' program; its path is unique to this world
 	cli      string
 	provider string
+	// variables are more of the environment of Terraform.
+	variables []string
 }
 
 func newWorld(t *testing.T) *world {
@@ -47,7 +49,7 @@ func newWorld(t *testing.T) *world {
 		cli: testenv.CLI(t), provider: testenv.ProviderBinary(t),
 	}
 	must(t, os.MkdirAll(w.dir, 0o700))
-	w.node = buildNode(t, dir)
+	w.node = testenv.Node(t)
 	// An override for both registries: the program may be either.
 	rc := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"registry.terraform.io/dockerparallel/dockerparallel\" = %q\n    \"registry.opentofu.org/dockerparallel/dockerparallel\" = %q\n  }\n}\n",
 		filepath.Dir(w.provider), filepath.Dir(w.provider))
@@ -58,18 +60,6 @@ func newWorld(t *testing.T) *world {
 		}
 	})
 	return w
-}
-
-// buildNode builds the containers' program once and gives each world a copy
-// of its own, so that its processes can be told from all others.
-func buildNode(t *testing.T, dir string) string {
-	t.Helper()
-	path := filepath.Join(dir, "node")
-	out, err := exec.Command("go", "build", "-o", path, "./node").CombinedOutput()
-	if err != nil {
-		t.Fatalf("building the test program: %v\n%s", err, out)
-	}
-	return path
 }
 
 func must(t *testing.T, err error) {
@@ -124,6 +114,7 @@ func (w *world) command(ctx context.Context, args ...string) *exec.Cmd {
 		"TF_DATA_DIR="+filepath.Join(filepath.Dir(w.dir), "data"),
 		"TF_IN_AUTOMATION=1", "CHECKPOINT_DISABLE=1", "DP_TEST_WORLD="+w.id, "DOCKERPARALLEL_OWNER=", "TFC_WORKSPACE_SLUG=",
 	)
+	c.Env = append(c.Env, w.variables...)
 	// A group of its own, so that a signal to it is like Ctrl-C in a terminal.
 	c.SysProcAttr = &syscall.SysProcAttr{Setpgid: true}
 	c.WaitDelay = 10 * time.Second
@@ -161,6 +152,12 @@ func (w *world) mustRun(args ...string) string {
 func (w *world) apply() string {
 	w.t.Helper()
 	return w.mustRun("apply", "-auto-approve", "-no-color", "-input=false")
+}
+
+// output is a root output of the configuration, as a string.
+func (w *world) output(name string) string {
+	w.t.Helper()
+	return strings.TrimSpace(w.mustRun("output", "-raw", "-no-color", name))
 }
 
 func (w *world) destroy() {
@@ -219,7 +216,7 @@ func (w *world) processes() []process {
 			continue
 		}
 		environ, _ := os.ReadFile(filepath.Join("/proc", e.Name(), "environ"))
-		if bytes.Contains(cmdline, []byte(filepath.Dir(w.dir))) || bytes.Contains(environ, []byte("DP_TEST_WORLD="+w.id)) {
+		if bytes.Contains(cmdline, []byte(filepath.Dir(w.dir))) || bytes.Contains(cmdline, []byte(w.node)) || bytes.Contains(environ, []byte("DP_TEST_WORLD="+w.id)) {
 			found = append(found, process{pid, strings.Split(strings.TrimSuffix(string(cmdline), "\x00"), "\x00")})
 		}
 	}
