@@ -45,9 +45,14 @@ type bench struct {
 	cli      string
 	env      []string
 	versions string
+	cliName  string // and its version
+	// overrides are lines for other providers that the CLI is not to look for.
+	overrides string
 }
 
-func newBench(ctx context.Context) (*bench, error) {
+// newBench has other providers than ours to measure as well, if there are
+// overrides of them.
+func newBench(ctx context.Context, overrides string) (*bench, error) {
 	cli := os.Getenv("TF_ACC_TERRAFORM_PATH")
 	for _, name := range []string{"terraform", "tofu"} {
 		if cli == "" {
@@ -61,7 +66,7 @@ func newBench(ctx context.Context) (*bench, error) {
 	if err != nil {
 		return nil, err
 	}
-	b := &bench{dir: dir, cli: cli}
+	b := &bench{dir: dir, cli: cli, overrides: overrides}
 	if err := b.prepare(ctx); err != nil {
 		b.close()
 		return nil, err
@@ -74,14 +79,16 @@ func (b *bench) close() { _ = os.RemoveAll(b.dir) }
 func (b *bench) prepare(ctx context.Context) error {
 	for path, pkg := range map[string]string{
 		"terraform-provider-dockerparallel": "github.com/dockerparallel/terraform-provider-dockerparallel",
-		"node":                              "github.com/dockerparallel/terraform-provider-dockerparallel/internal/acceptance/node",
+		"node":                              "github.com/dockerparallel/terraform-provider-dockerparallel/internal/testenv/node",
 	} {
-		out, err := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(b.dir, path), pkg).CombinedOutput()
-		if err != nil {
+		build := exec.CommandContext(ctx, "go", "build", "-trimpath", "-o", filepath.Join(b.dir, path), pkg)
+		// Static, so that the node runs in an empty image.
+		build.Env = append(os.Environ(), "CGO_ENABLED=0")
+		if out, err := build.CombinedOutput(); err != nil {
 			return fmt.Errorf("building %s: %w\n%s", pkg, err, out)
 		}
 	}
-	rc := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"registry.terraform.io/dockerparallel/dockerparallel\" = %[1]q\n    \"registry.opentofu.org/dockerparallel/dockerparallel\" = %[1]q\n  }\n  direct {}\n}\n", b.dir)
+	rc := fmt.Sprintf("provider_installation {\n  dev_overrides {\n    \"registry.terraform.io/dockerparallel/dockerparallel\" = %[1]q\n    \"registry.opentofu.org/dockerparallel/dockerparallel\" = %[1]q\n%[2]s  }\n  direct {}\n}\n", b.dir, b.overrides)
 	if err := os.WriteFile(filepath.Join(b.dir, "cli.tfrc"), []byte(rc), 0o600); err != nil {
 		return err
 	}
@@ -91,6 +98,7 @@ func (b *bench) prepare(ctx context.Context) error {
 		return fmt.Errorf("%s version: %w", b.cli, err)
 	}
 	first, _, _ := strings.Cut(string(version), "\n")
+	b.cliName = first
 	b.versions = fmt.Sprintf("%s, %s, %s/%s, %d CPUs, %s", first, runtime.Version(), runtime.GOOS, runtime.GOARCH, runtime.NumCPU(), time.Now().UTC().Format(time.DateOnly))
 	return nil
 }
