@@ -49,14 +49,12 @@ const (
 
 // The pools, and which of them are special here.
 const (
-	celeryPrefork  = "prefork"
-	celerySolo     = "solo"
-	celeryGevent   = "gevent"
-	celeryEventlet = "eventlet"
+	celeryPrefork = "prefork"
+	celerySolo    = "solo"
 )
 
 func celeryPools() []string {
-	return []string{celeryPrefork, "threads", celerySolo, celeryGevent, celeryEventlet}
+	return []string{celeryPrefork, "threads", celerySolo, "gevent", "eventlet"}
 }
 
 func celeryLevels() []string {
@@ -207,21 +205,35 @@ func celeryPoolName(f managed.Facts) string {
 // celeryContainer is the container of a node of the pool of that name: "" if
 // the node is of another pool.
 func celeryContainer(pool, node string) string {
+	container, _ := celeryNodeParts(pool, node)
+	return container
+}
+
+// isSoloCeleryNode tells by its name whether a node has the pool "solo",
+// whatever the options are now.
+func isSoloCeleryNode(pool, node string) bool {
+	container, number := celeryNodeParts(pool, node)
+	return container != "" && number != ""
+}
+
+// celeryNodeParts are the container of a node and, with the pool "solo", of
+// which a container has several nodes, the node's number.
+func celeryNodeParts(pool, node string) (container, number string) {
 	rest, ok := strings.CutPrefix(node, pool)
 	if !ok {
-		return ""
+		return "", ""
 	}
-	number, container, ok := strings.Cut(rest, "@")
+	number, container, ok = strings.Cut(rest, "@")
 	if !ok {
-		return ""
+		return "", ""
 	}
-	if number != "" { // one of several nodes of a container: ".2"
+	if number != "" { // ".2"
 		digits, dotted := strings.CutPrefix(number, ".")
 		if _, err := strconv.ParseUint(digits, 10, 31); err != nil || !dotted {
-			return ""
+			return "", ""
 		}
 	}
-	return container
+	return container, number
 }
 
 // Client implements managed.Framework. Celery is for Python: there is nothing

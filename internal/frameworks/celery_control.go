@@ -100,11 +100,9 @@ func (c celery) RegisteredWorkers(ctx context.Context, dial managed.DialFunc, f 
 	if err != nil {
 		return nil, err
 	}
-	if c.pool() == celerySolo {
-		for _, node := range bound {
-			if answers[node] == nil {
-				answers[node] = map[string]json.RawMessage{"active": json.RawMessage(`["unknown"]`)}
-			}
+	for _, node := range bound {
+		if isSoloCeleryNode(pool, node) && answers[node] == nil {
+			answers[node] = map[string]json.RawMessage{"active": json.RawMessage(`["unknown"]`)}
 		}
 	}
 	var workers []managed.RegisteredWorker
@@ -145,19 +143,6 @@ func celeryWorker(container string, answer map[string]json.RawMessage) managed.R
 // its task is done; others answer at once.
 func (c celery) Drain(ctx context.Context, dial managed.DialFunc, f managed.Facts, containers []string) error {
 	pool := celeryPoolName(f)
-	var calls []celeryCall
-	for _, q := range slices.Compact(slices.Sorted(slices.Values(c.queues()))) {
-		calls = append(calls, celeryCall{Ticket: q, Method: "cancel_consumer", Arguments: map[string]any{"queue": q}})
-	}
-	quiet := 3 * celeryQuiet
-	// A node's request for tasks ends after a second at most.
-	settle := 1200 * time.Millisecond
-	switch c.pool() {
-	case celerySolo:
-		quiet = 0 // until ctx ends
-	case celeryGevent, celeryEventlet:
-		settle += 2 * time.Second // they do what they were told as late as that
-	}
 	return withRedis(ctx, dial, f.Password, func(r *redis.Client) error {
 		nodes, err := boundCeleryNodes(ctx, r, pool)
 		if err != nil {
@@ -167,18 +152,65 @@ func (c celery) Drain(ctx context.Context, dial managed.DialFunc, f managed.Fact
 		if len(nodes) == 0 {
 			return nil
 		}
-		answers, err := askCelery(ctx, r, celeryNodes{list: nodes}, calls, quiet, func(a celeryAnswers) bool { return a.complete(nodes, calls) })
+		quiet := 3 * celeryQuiet
+		if slices.ContainsFunc(nodes, func(n string) bool { return isSoloCeleryNode(pool, n) }) {
+			quiet = 0 // until ctx ends
+		}
+		silent, err := stopCeleryConsumers(ctx, r, nodes, c.queues(), quiet)
 		if err != nil {
 			return err
 		}
-		if err := celeryPause(ctx, settle); err != nil {
+		// A node's request for tasks ends after a second at most.
+		if err := celeryPause(ctx, 1200*time.Millisecond); err != nil {
 			return err
 		}
-		if silent := len(nodes) - len(answers); silent > 0 {
+		if silent > 0 {
 			return fmt.Errorf("%d of %d Celery nodes did not answer when they were told to take no more tasks", silent, len(nodes))
 		}
 		return nil
 	})
+}
+
+// stopCeleryConsumers has nodes take no more tasks, and returns when they say
+// that they listen to no queue: with gevent or eventlet they do what they were
+// told up to two seconds later. It begins with the queues that are likely;
+// nodes of before a change of the option have others. It tells how many nodes
+// said nothing.
+func stopCeleryConsumers(ctx context.Context, r *redis.Client, nodes, queues []string, quiet time.Duration) (silent int, err error) {
+	const listening = "listening"
+	told := map[string]bool{}
+	for {
+		var calls []celeryCall
+		for _, q := range queues {
+			if !told[q] {
+				told[q] = true
+				calls = append(calls, celeryCall{Ticket: "cancel " + q, Method: "cancel_consumer", Arguments: map[string]any{"queue": q}})
+			}
+		}
+		calls = append(calls, celeryCall{Ticket: listening, Method: "active_queues"})
+		answers, err := askCelery(ctx, r, celeryNodes{list: nodes}, calls, quiet, func(a celeryAnswers) bool { return a.complete(nodes, calls) })
+		if err != nil {
+			return 0, err
+		}
+		queues = nil
+		for _, answer := range answers {
+			var still []struct {
+				Name string `json:"name"`
+			}
+			if json.Unmarshal(answer[listening], &still) != nil {
+				continue // it did not say
+			}
+			for _, q := range still {
+				queues = append(queues, q.Name)
+			}
+		}
+		if len(queues) == 0 {
+			return len(nodes) - len(answers), nil
+		}
+		if err := celeryPause(ctx, 200*time.Millisecond); err != nil {
+			return 0, err
+		}
+	}
 }
 
 // boundCeleryNodes are the pool's nodes that have a mailbox. A node that ends

@@ -339,7 +339,9 @@ func TestCeleryDrains(t *testing.T) {
 		log = w.naps(t, celeryQueue, tasks, 0)
 	}()
 	time.Sleep(time.Second)
-	if err := fw.Drain(t.Context(), w.dial, f, []string{"box", "gone"}); err != nil {
+	// An update that changes the options drains those who have the old ones.
+	updated, _ := w.of("big", Values{"queues": []string{"other"}, "pool": celerySolo})
+	if err := updated.Drain(t.Context(), w.dial, f, []string{"box", "gone"}); err != nil {
 		t.Errorf("draining: %v", err)
 	}
 	c.signal(t, syscall.SIGTERM)
@@ -365,15 +367,16 @@ func TestCelerySolo(t *testing.T) {
 	c := w.start(t, fw, f, "box", 2)
 	idle := managed.RegisteredWorker{Container: "box", Workers: 1}
 	w.await(t, fw, f, idle, idle)
-	const tasks = 6
-	log := w.naps(t, celeryQueue, tasks, 2)
+	const tasks = 12
+	log := w.naps(t, celeryQueue, tasks, 1.5)
 	testenv.Eventually(t, "two tasks at once", func() bool { return count(t, log, "begin") == 2 })
 	busy := idle
 	busy.Busy = true
-	if all := w.workers(t, fw, f); !slices.Equal(all, []managed.RegisteredWorker{busy, busy}) {
+	updated, _ := w.of("big", Values{"queues": []string{"other"}})
+	if all := w.workers(t, updated, f); !slices.Equal(all, []managed.RegisteredWorker{busy, busy}) {
 		t.Errorf("both nodes have a task, but they are taken for %v", all)
 	}
-	if err := fw.Drain(t.Context(), w.dial, f, []string{"box"}); err != nil {
+	if err := updated.Drain(t.Context(), w.dial, f, []string{"box"}); err != nil {
 		t.Errorf("draining: %v", err)
 	}
 	if begun, ended := count(t, log, "begin"), count(t, log, "end"); begun != ended || ended == tasks {

@@ -110,6 +110,18 @@ func TestSecretHidesItself(t *testing.T) {
 	}
 }
 
+func TestSecretIsHidden(t *testing.T) {
+	s := Secret("a b/c@d:é&")
+	for _, form := range []string{"a b/c@d:é&", "a%20b%2Fc%40d%3A%C3%A9%26", "a+b%2Fc%40d%3A%C3%A9%26", "a%20b%2Fc@d:%C3%A9&", "a%20b%2Fc%40d%3A%C3%A9&"} {
+		if got := s.Hide("redis://:" + form + "@host"); got != "redis://:(secret)@host" {
+			t.Errorf("%s becomes %s", form, got)
+		}
+	}
+	if got := Secret("e").Hide("the server"); got != "the server" {
+		t.Errorf("a secret of one letter makes it %q", got)
+	}
+}
+
 func TestHashesChangeExactlyWithWhatRestarts(t *testing.T) {
 	base := func() Template {
 		return Template{Image: "i", Command: []string{"c"}, Environment: map[string]string{"A": "1"}, Hardware: Hardware{CPU: 1}}

@@ -69,10 +69,8 @@ func (m *Manager) failure(ctx context.Context, role Role, h Handle, workers int,
 	ctx, cancel := m.detached(ctx)
 	defer cancel()
 	f := Failure{Handle: h, Role: role, Workers: workers, Reason: o.Reason, ExitCode: o.ExitCode, Log: m.tail(ctx, h, logLines)}
-	if hush != "" {
-		for i := range f.Log {
-			f.Log[i] = strings.ReplaceAll(f.Log[i], hush.Reveal(), hidden)
-		}
+	for i := range f.Log {
+		f.Log[i] = hush.Hide(f.Log[i])
 	}
 	if !o.Known {
 		f.Reason = "it has disappeared"

@@ -6,6 +6,8 @@ package managed
 import (
 	"context"
 	"net"
+	"net/url"
+	"strings"
 	"time"
 )
 
@@ -169,6 +171,19 @@ const hidden = "(secret)"
 // Reveal gives the secret away. Call it where the secret is handed over and
 // nowhere else.
 func (s Secret) Reveal() string { return string(s) }
+
+// Hide takes the secret out of a text, as it is and as it stands in a URL. One
+// of two characters or less stays: taking those out would say what they are.
+func (s Secret) Hide(text string) string {
+	if len(s) <= 2 {
+		return text
+	}
+	raw := s.Reveal()
+	for _, form := range []string{raw, strings.ReplaceAll(url.QueryEscape(raw), "+", "%20"), url.QueryEscape(raw), url.PathEscape(raw), url.UserPassword("", raw).String()[1:]} {
+		text = strings.ReplaceAll(text, form, hidden)
+	}
+	return text
+}
 
 // String hides the secret.
 func (s Secret) String() string { return hidden }

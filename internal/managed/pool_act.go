@@ -209,9 +209,10 @@ func (op *poolOp) shortOf(n int) bool {
 // stop lets members finish, kills them and notes what could not be killed.
 func (op *poolOp) stop(ctx context.Context, members []Member) error {
 	if op.drain(ctx, members) && ctx.Err() != nil {
-		// They take no task any more, so they have to go, whoever gives up.
+		// They take no task any more, so they have to go, whoever gives up, and
+		// have the grace for the tasks that they are at.
 		var cancel context.CancelFunc
-		ctx, cancel = op.m.detached(ctx)
+		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), op.m.opts.CleanupTime+op.req.Worker.StopGrace)
 		defer cancel()
 	}
 	err := op.m.kill(ctx, handlesOf(members))

@@ -57,9 +57,7 @@ func (o operation) notices(diags *diag.Diagnostics, notices []managed.Notice) {
 // hold them.
 func (o operation) hush(s string) string {
 	for _, secret := range o.secrets {
-		if len(secret) > 2 {
-			s = strings.ReplaceAll(s, secret, "(secret)")
-		}
+		s = managed.Secret(secret).Hide(s)
 	}
 	return s
 }

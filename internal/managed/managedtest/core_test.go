@@ -293,6 +293,32 @@ func TestIdleWorkersLeaveFirst(t *testing.T) {
 	})
 }
 
+// TestDrainedWorkersKeepTheirGrace, also if the user gives up: they take no
+// task any more, so they leave, but are not cut off.
+func TestDrainedWorkersKeepTheirGrace(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := created(t, managedtest.MemoryOptions{}, 3)
+		req, err := u.poolRequest(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Framework, req.Workers, req.MinWorkers, req.Slots = told{}, 1, 1, nil
+		req.Worker.StopGrace = 5 * time.Minute
+		u.world.SetFaults(managedtest.Fault{Verb: managedtest.VerbKill, Call: 1, Kind: managedtest.Late, Delay: 3 * time.Minute})
+		ctx, cancel := context.WithCancel(t.Context())
+		time.AfterFunc(time.Second, cancel)
+		begun := time.Now()
+		res, err := u.m.SetWorkerNumber(ctx, req)
+		if d := time.Since(begun); len(res.Slots) != 1 || d < 3*time.Minute {
+			t.Errorf("%q stayed after %s: %v", res.Slots, d, err)
+		}
+		if err != nil && managed.ClassOf(err) != managed.ClassCanceled {
+			t.Errorf("workers that need three minutes of their five: %v", err)
+		}
+	})
+}
+
 func TestConnectServerSaysWhy(t *testing.T) {
 	t.Parallel()
 	connect := func(t *testing.T, u *user, launch string) error {
