@@ -181,15 +181,8 @@ func onDocker(t *testing.T, f pythonFramework, image string) *frameworkWorld {
 
 func (w *frameworkWorld) configure(workers int, release string) {
 	w.t.Helper()
-	w.write(requireProvider + w.provider + fmt.Sprintf(`
+	w.write(w.cluster("") + fmt.Sprintf(`
 variable "release" { default = %q }
-resource "dockerparallel_cluster" "sim" {
-  name      = "sim"
-  framework = %q
-  server = {
-    %s
-  }
-}
 resource "dockerparallel_worker_pool" "workers" {
   cluster_id        = dockerparallel_cluster.sim.id
   worker_count      = %d
@@ -199,10 +192,24 @@ resource "dockerparallel_worker_pool" "workers" {
   %s
   %s
 }
+output "worker" { value = dockerparallel_worker_pool.workers.handles[0] }
+`, release, workers, w.options, w.worker))
+}
+
+// cluster is the configuration without workers, with more arguments.
+func (w *frameworkWorld) cluster(more string) string {
+	return requireProvider + w.provider + fmt.Sprintf(`
+resource "dockerparallel_cluster" "sim" {
+  name      = "sim"
+  framework = %q
+  %s
+  server = {
+    %s
+  }
+}
 output "python" { value = dockerparallel_cluster.sim.client.python }
 output "server" { value = dockerparallel_cluster.sim.server_handle }
-output "worker" { value = dockerparallel_worker_pool.workers.handles[0] }
-`, release, w.name, w.server, workers, w.options, w.worker))
+`, w.name, more, w.server)
 }
 
 // python runs the cluster's own client code, unchanged, with more after it.
@@ -372,9 +379,50 @@ func (w *frameworkWorld) life() {
 	w.apply()
 	w.emptyPlan()
 	w.sees(2)
-	j = w.start(4, 0.1, false)
-	j.wait()
+	w.start(4, 0.1, false).wait()
 
+	// A new password: one apply later server and workers have it.
+	if w.password {
+		before := passwordOf(w.t, w.credentials(), "")
+		w.write(strings.Replace(w.read(), `name      = "sim"`, "name      = \"sim\"\n  password_wo_version = 1", 1))
+		out = w.apply()
+		if passwordOf(w.t, w.credentials(), "") == before {
+			w.t.Error("the password is the old one")
+		}
+		w.emptyPlan()
+		w.sees(2)
+		w.start(4, 0.1, false).wait()
+		w.hidesPassword(out)
+	}
+
+	w.destroy()
+	w.nothing()
+}
+
+// batch is a pool that leaves by itself when the work is done.
+func (w *frameworkWorld) batch() {
+	w.write(w.cluster(""))
+	w.apply()
+	for _, args := range [][]string{nil, {"-replace=dockerparallel_worker_pool.batch"}} {
+		j := w.start(6, 0.5, false)
+		w.write(w.cluster("") + fmt.Sprintf(`
+variable "release" { default = "1" }
+resource "dockerparallel_worker_pool" "batch" {
+  cluster_id   = dockerparallel_cluster.sim.id
+  worker_count = 2
+  rq           = { burst = true }
+  on_exit      = "accept"
+  %s
+}
+`, w.worker))
+		w.mustRun(append([]string{"apply", "-auto-approve", "-no-color", "-input=false"}, args...)...)
+		j.wait()
+		w.sees(0)
+		w.emptyPlan()
+		if begun, done := w.noted(); begun != 6 || done != 6 {
+			w.t.Errorf("6 tasks were begun %d times and finished %d times", begun, done)
+		}
+	}
 	w.destroy()
 	w.nothing()
 }
@@ -390,6 +438,11 @@ func TestAccFrameworks(t *testing.T) {
 			onProcess(t, f).life()
 		})
 	}
+	t.Run("process/batch", func(t *testing.T) {
+		t.Parallel()
+		testenv.Need(t, testenv.Redis, testenv.RQ)
+		onProcess(t, pythonFrameworks()[0]).batch()
+	})
 	t.Run("docker", func(t *testing.T) {
 		t.Parallel()
 		testenv.Need(t, testenv.Docker)
