@@ -256,17 +256,18 @@ type job struct {
 	n    int
 	out  testenv.Output
 	done chan error
+	stop context.CancelFunc
 }
 
 // start submits n tasks of so many seconds and returns once they are.
 func (w *frameworkWorld) start(n int, seconds float64, again bool) *job {
 	w.t.Helper()
-	j := &job{w: w, n: n, done: make(chan error, 1)}
+	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
+	j := &job{w: w, n: n, done: make(chan error, 1), stop: cancel}
 	mode := "once"
 	if again {
 		mode = "again"
 	}
-	ctx, cancel := context.WithTimeout(w.t.Context(), 3*time.Minute)
 	c := w.python(ctx, "duration = "+strconv.FormatFloat(seconds, 'f', -1, 64)+w.submit+jobEnd, strconv.Itoa(n), "-", mode)
 	c.Stdout, c.Stderr = &j.out, &j.out
 	must(w.t, c.Start())
@@ -285,6 +286,15 @@ func (j *job) wait() {
 	if err := <-j.done; err != nil || !strings.Contains(j.out.String(), "sum "+strconv.Itoa(want)+"\n") {
 		j.w.t.Fatalf("the job ended with %v, and its sum is not %d:\n%s", err, want, j.out.String())
 	}
+}
+
+// begun waits until a task has.
+func (w *frameworkWorld) begun() {
+	w.t.Helper()
+	testenv.Eventually(w.t, "a task has begun", func() bool {
+		entries, err := os.ReadDir(filepath.Join(w.folder, "notes"))
+		return err == nil && len(entries) > 0
+	})
 }
 
 // noted tells how often tasks were begun and finished since the last time.
@@ -348,10 +358,7 @@ func (w *frameworkWorld) life() {
 	// Idle workers leave first. A server may learn a moment late who is busy: who
 	// is chosen all the same finishes its task, which ends before its grace.
 	j = w.start(2, -1, false)
-	testenv.Eventually(w.t, "a task has begun", func() bool {
-		entries, err := os.ReadDir(filepath.Join(w.folder, "notes"))
-		return err == nil && len(entries) > 0
-	})
+	w.begun()
 	release := func() { _ = os.WriteFile(filepath.Join(w.folder, "release"), nil, 0o600) }
 	late := time.AfterFunc(20*time.Second, release)
 	defer late.Stop()
@@ -393,6 +400,15 @@ func (w *frameworkWorld) life() {
 		w.sees(2)
 		w.start(4, 0.1, false).wait()
 		w.hidesPassword(out)
+	}
+
+	// Removed while it works: what has begun ends, the rest waits.
+	j = w.start(60, 0.5, false)
+	w.begun()
+	w.mustRun("destroy", "-target=dockerparallel_worker_pool.workers", "-auto-approve", "-no-color", "-input=false")
+	j.stop()
+	if begun, done := w.noted(); begun != done || begun == 60 {
+		w.t.Errorf("of 60 tasks, %d were begun and %d finished when their pool was destroyed", begun, done)
 	}
 
 	w.destroy()

@@ -23,6 +23,17 @@ type CleanupRequest struct {
 	// Deep removes everything that the backend ever made, as far as nothing
 	// else uses it, and not only what costs money.
 	Deep bool
+	// Drain, if given, has a pool's workers finish what they do before they
+	// are stopped, as far as the cluster's server can be asked for that.
+	Drain *PoolDrain
+}
+
+// PoolDrain is what a pool's workers have to be to be drained.
+type PoolDrain struct {
+	Framework Framework
+	Hardware  Hardware
+	// Grace is the time for it; the stop signal and its grace come after it.
+	Grace time.Duration
 }
 
 // emptyTime is how long Cleanup waits for a scope to get empty, if its context
@@ -113,7 +124,12 @@ func (m *Manager) empty(ctx context.Context, req CleanupRequest, sel Selector, k
 		if len(handles) > 0 {
 			m.opts.Log.InfoContext(ctx, "stopping containers", "cluster", req.Scope.Cluster, "pool", req.Scope.Pool, "containers", len(handles))
 		}
-		if err := m.kill(ctx, handles); err != nil {
+		if first && req.Drain != nil && m.drainPool(ctx, req.Scope, *req.Drain, ours) {
+			err = m.killDrained(ctx, handles, req.Drain.Grace)
+		} else {
+			err = m.kill(ctx, handles)
+		}
+		if err != nil {
 			return err
 		}
 		if m.can.Lister == nil {

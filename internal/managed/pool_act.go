@@ -208,14 +208,13 @@ func (op *poolOp) shortOf(n int) bool {
 
 // stop lets members finish, kills them and notes what could not be killed.
 func (op *poolOp) stop(ctx context.Context, members []Member) error {
-	if op.drain(ctx, members) && ctx.Err() != nil {
-		// They take no task any more, so they have to go, whoever gives up, and
-		// have the grace for the tasks that they are at.
-		var cancel context.CancelFunc
-		ctx, cancel = context.WithTimeout(context.WithoutCancel(ctx), op.m.opts.CleanupTime+op.req.Worker.StopGrace)
-		defer cancel()
+	req := &op.req
+	var err error
+	if op.m.drain(ctx, req.Framework, req.Server, op.facts(0), req.Worker.StopGrace, members) {
+		err = op.m.killDrained(ctx, handlesOf(members), req.Worker.StopGrace)
+	} else {
+		err = op.m.kill(ctx, handlesOf(members))
 	}
-	err := op.m.kill(ctx, handlesOf(members))
 	if err != nil {
 		op.leftover = append(op.leftover, err)
 	}

@@ -3,23 +3,24 @@
 
 package managed
 
-import (
-	"context"
-	"time"
-)
+import "context"
 
 // This file is what a pool's operation asks the cluster's server: who has
-// registered, who is busy, and to let workers go.
+// registered, and who is busy.
 
 func (op *poolOp) dial() DialFunc { return op.m.dialer(op.req.Framework, op.req.Server) }
 
 // facts of the pool for its framework.
 func (op *poolOp) facts(workers int) Facts {
-	req := &op.req
+	f := poolFacts(op.req.Scope, op.req.Framework, op.req.Server)
+	f.Workers, f.Hardware = workers, op.req.Worker.Hardware
+	return f
+}
+
+func poolFacts(scope Scope, fw Framework, s ServerAddress) Facts {
 	return Facts{
-		Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Pool: req.Scope.Pool,
-		Host: req.Server.Host, Port: req.Server.Port, Ports: portNumbers(req.Framework.Defaults(RoleServer), req.Server.Port),
-		Password: req.Server.Password, Workers: workers, Hardware: req.Worker.Hardware,
+		Namespace: scope.Namespace, Cluster: scope.Cluster, Pool: scope.Pool,
+		Host: s.Host, Port: s.Port, Ports: portNumbers(fw.Defaults(RoleServer), s.Port), Password: s.Password,
 	}
 }
 
@@ -160,31 +161,4 @@ func (op *poolOp) askBusy(ctx context.Context) {
 			op.busy[w.Container] = true
 		}
 	}
-}
-
-// drain has workers that are about to leave finish what they do, where a stop
-// signal alone would lose something. It is true if they were told. Whatever
-// they say, they leave.
-func (op *poolOp) drain(ctx context.Context, members []Member) bool {
-	drainer, ok := op.req.Framework.(Drainer)
-	if !ok || op.req.Worker.StopGrace <= 0 || ctx.Err() != nil {
-		return false
-	}
-	var names []string
-	for _, c := range members {
-		if c.Name != "" && c.Status == StatusRunning && c.Launch == op.req.Server.Launch {
-			names = append(names, c.Name)
-		}
-	}
-	if len(names) == 0 {
-		return false
-	}
-	begun := time.Now()
-	op.log(ctx, "having workers finish their tasks", "containers", len(names), "grace", op.req.Worker.StopGrace)
-	ctx, cancel := context.WithTimeout(ctx, op.req.Worker.StopGrace)
-	defer cancel()
-	if err := drainer.Drain(ctx, op.dial(), op.facts(0), names); err != nil {
-		op.log(ctx, "not all workers could be drained; they get their stop signal", "error", err.Error(), "after", time.Since(begun))
-	}
-	return true
 }

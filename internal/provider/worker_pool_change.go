@@ -43,6 +43,21 @@ func (m *poolModel) conclude(mem *poolMemory, want managed.PoolRequest, res mana
 	mem.setStarted(res.Slots, res.Started)
 }
 
+// drain says how the pool's workers are let go; nil if nobody here could ask
+// their server for it: the password of one from elsewhere is in no state.
+func (m *poolModel) drain() *managed.PoolDrain {
+	e, known := effectiveOf(m.Effective)
+	if !known || !m.Server.IsNull() {
+		return nil
+	}
+	fw, err := newFramework(e.Framework, managed.RoleWorker, m.frameworkOptions())
+	if err != nil {
+		return nil
+	}
+	t := e.template(fw, managed.RoleWorker, m.input())
+	return &managed.PoolDrain{Framework: fw, Hardware: t.Hardware, Grace: t.StopGrace}
+}
+
 // achieved is how many slots have a worker.
 func (m *poolModel) achieved() types.Int64 {
 	return types.Int64Value(int64(len(alive(slotsOf(m.Handles)))))

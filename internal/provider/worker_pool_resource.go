@@ -196,7 +196,7 @@ func (r *poolResource) Delete(ctx context.Context, req resource.DeleteRequest, r
 		op.failed(&resp.Diagnostics, err)
 		return
 	}
-	notices, err := m.Cleanup(ctx, managed.CleanupRequest{Scope: state.scope(), Known: alive(slotsOf(state.Handles))})
+	notices, err := m.Cleanup(ctx, managed.CleanupRequest{Scope: state.scope(), Known: alive(slotsOf(state.Handles)), Drain: state.drain()})
 	op.notices(&resp.Diagnostics, notices)
 	op.failed(&resp.Diagnostics, err)
 }
@@ -283,7 +283,7 @@ func (r *poolResource) connect(ctx context.Context, m *managed.Manager, ch poolC
 // move brings the pool to another cluster: what it leaves is emptied first,
 // so that nothing is forgotten there.
 func (r *poolResource) move(ctx context.Context, m *managed.Manager, ch poolChange, want managed.PoolRequest) (managed.PoolResult, error) {
-	notices, err := m.Cleanup(ctx, managed.CleanupRequest{Scope: ch.state.scope(), Known: want.Known})
+	notices, err := m.Cleanup(ctx, managed.CleanupRequest{Scope: ch.state.scope(), Known: want.Known, Drain: ch.state.drain()})
 	if err != nil {
 		return managed.PoolResult{}, err
 	}

@@ -293,6 +293,39 @@ func TestIdleWorkersLeaveFirst(t *testing.T) {
 	})
 }
 
+// TestRemovedPoolIsDrained, as long as its server runs.
+func TestRemovedPoolIsDrained(t *testing.T) {
+	t.Parallel()
+	for _, runs := range []bool{true, false} {
+		synctest.Test(t, func(t *testing.T) {
+			u := created(t, managedtest.MemoryOptions{}, 3)
+			req, err := u.poolRequest(t.Context())
+			if err != nil {
+				t.Fatal(err)
+			}
+			if !runs {
+				if err := u.world.Kill(t.Context(), []managed.Handle{u.server.Handle}); err != nil {
+					t.Fatal(err)
+				}
+			}
+			var drained []string
+			if _, err := u.m.Cleanup(t.Context(), managed.CleanupRequest{
+				Scope: req.Scope, Drain: &managed.PoolDrain{Framework: told{drained: &drained}, Grace: time.Minute},
+			}); err != nil {
+				t.Error(err)
+			}
+			if want := map[bool]int{true: 3}[runs]; len(drained) != want {
+				t.Errorf("drained were %q, and the server runs: %t", drained, runs)
+			}
+			for _, c := range u.world.Snapshot().Containers {
+				if c.Labels[managed.LabelRole] == string(managed.RoleWorker) && c.Status == managed.StatusRunning {
+					t.Errorf("%s is still there", c.Handle)
+				}
+			}
+		})
+	}
+}
+
 // TestDrainedWorkersKeepTheirGrace, also if the user gives up: they take no
 // task any more, so they leave, but are not cut off.
 func TestDrainedWorkersKeepTheirGrace(t *testing.T) {
