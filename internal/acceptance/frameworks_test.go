@@ -141,6 +141,14 @@ func newFrameworkWorld(t *testing.T, w *world, f pythonFramework) *frameworkWorl
 	must(t, os.MkdirAll(filepath.Join(fw.folder, "notes"), 0o777))
 	must(t, os.Chmod(filepath.Join(fw.folder, "notes"), 0o777)) //nolint:gosec // containers may have other users
 	must(t, os.WriteFile(filepath.Join(fw.folder, "tasks.py"), []byte(tasksModule), 0o644))
+	w.variables = []string{systemPath(), "TF_LOG_PROVIDER=INFO", "TF_LOG_PATH=" + filepath.Join(w.dir, "provider.log")}
+	t.Cleanup(func() {
+		if !t.Failed() {
+			return
+		}
+		said, _ := os.ReadFile(filepath.Join(w.dir, "provider.log"))
+		t.Logf("what the provider said:\n%s", said)
+	})
 	return fw
 }
 
@@ -151,7 +159,6 @@ func systemPath() string { return "PATH=/usr/bin:/bin:" + os.Getenv("PATH") }
 func onProcess(t *testing.T, f pythonFramework) *frameworkWorld {
 	w := newFrameworkWorld(t, newWorld(t), f)
 	w.provider = fmt.Sprintf("provider \"dockerparallel\" {\n  owner = \"acc\"\n  process = { root = %q }\n}\n", w.root)
-	w.variables = []string{systemPath()}
 	w.server = "port = 0"
 	w.worker = fmt.Sprintf("container = { environment = { PYTHONPATH = %q, NOTES = %q, VERSION = var.release } }", w.folder, filepath.Join(w.folder, "notes"))
 	w.kill = func(handle string) {
@@ -333,7 +340,7 @@ func (w *frameworkWorld) hidesPassword(out string) {
 func (w *frameworkWorld) life() {
 	w.configure(2, "1")
 	usual := w.variables
-	w.variables = append(slices.Clone(usual), "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(w.dir, "trace.log"))
+	w.variables = append(slices.Clone(usual), "TF_LOG=TRACE", "TF_LOG_PROVIDER=TRACE", "TF_LOG_PATH="+filepath.Join(w.dir, "trace.log"))
 	out := w.apply()
 	w.variables = usual
 	w.emptyPlan()
@@ -487,7 +494,7 @@ func hybridExample(t *testing.T, image string) {
 	config := strings.Replace(w.read(), "process   = {}", fmt.Sprintf("process = { root = %q }", w.root), 1)
 	config = strings.Replace(config, "docker    = {}", fmt.Sprintf("docker = { host = %q }", d.host), 1)
 	w.write(config + "\noutput \"python\" { value = dockerparallel_cluster.jobs.client.python }\n")
-	w.variables = []string{systemPath(), "TF_VAR_namespace=" + d.namespace, "TF_VAR_redis_image=" + image, "TF_VAR_worker_image=" + image}
+	w.variables = append(w.variables, "TF_VAR_namespace="+d.namespace, "TF_VAR_redis_image="+image, "TF_VAR_worker_image="+image)
 	w.credentials = func() string { return d.self("credentials", "jobs", "--namespace", d.namespace).out }
 	w.apply()
 	w.emptyPlan()

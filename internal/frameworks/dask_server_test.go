@@ -254,10 +254,10 @@ func TestDaskDashboardPortIsTaken(t *testing.T) {
 // a task runs or waits for a worker.
 func TestDaskIdleTimeout(t *testing.T) {
 	t.Parallel()
-	c := startDask(t, []string{"sh"}, "127.0.0.1", Values{"idle_timeout": "5s"})
+	c := startDask(t, []string{"sh"}, "127.0.0.1", Values{"idle_timeout": "12s"})
 	p := c.python(t, `
 import time
-print(client.submit(lambda: time.sleep(6) or "done").result(), flush=True)
+print(client.submit(lambda: time.sleep(13) or "done").result(), flush=True)
 `)
 	w := c.workers(t, []string{"sh"}, nil, "big", "a", 1)
 	p.want("done")

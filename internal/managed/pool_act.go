@@ -144,6 +144,9 @@ func (op *poolOp) roll(ctx context.Context) error {
 			op.launch(ctx, add)
 			launched += add
 			op.await(ctx)
+			if err := op.awaitKnown(ctx); err != nil {
+				return err
+			}
 			if op.shortOf(launched) {
 				return errStopRoll
 			}

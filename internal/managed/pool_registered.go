@@ -61,6 +61,60 @@ func (op *poolOp) awaitRegistered(ctx context.Context, res *PoolResult) (int, er
 	}
 }
 
+// awaitKnown waits until the workers that a rolling update has started so far
+// are known to the server, if the pool waits for that at all. Before, they can
+// take over nothing from those that leave next, and workers that never get
+// there must not replace those that work.
+func (op *poolOp) awaitKnown(ctx context.Context) error {
+	lister, ok := op.req.Framework.(WorkerLister)
+	if !ok || op.req.WaitFor != WaitForRegistered {
+		return nil
+	}
+	for p := op.m.newPause(); ; {
+		missing, err := op.unknown(ctx, lister)
+		if err == nil && len(missing) == 0 {
+			return nil
+		}
+		if c := ClassOf(err); c == ClassInvalid || c == ClassPermission {
+			return wrap(err, "counting the registered workers of pool "+op.req.Scope.Pool)
+		}
+		op.log(ctx, "rolling update: waiting for the new workers to register with the server", "missing", workersOf(missing))
+		if p.wait(ctx) != nil {
+			op.unregistered(ctx, missing)
+			return errStopRoll
+		}
+	}
+}
+
+// unknown are the workers started by this operation that run and that the
+// server does not know.
+func (op *poolOp) unknown(ctx context.Context, lister WorkerLister) ([]Member, error) {
+	world, err := op.look(ctx, false)
+	if err != nil {
+		return nil, err
+	}
+	started := map[Handle]bool{}
+	for _, c := range op.started() {
+		started[c.Handle] = true
+	}
+	var alive []Member
+	for _, c := range world {
+		switch {
+		case !started[c.Handle]:
+		case c.alive():
+			alive = append(alive, c)
+		default:
+			op.markEnded(ctx, c, c.Observation)
+		}
+	}
+	all, err := lister.RegisteredWorkers(ctx, op.dial(), op.facts(0))
+	if err != nil {
+		return alive, err
+	}
+	_, missing := registered(alive, all)
+	return missing, nil
+}
+
 // lookAgain asks after the workers that were counted: one that has ended
 // meanwhile will not register any more.
 func (op *poolOp) lookAgain(ctx context.Context, res *PoolResult) {

@@ -138,7 +138,7 @@ func poolPolicyAttributes() map[string]schema.Attribute {
 			Default:             objectdefault.StaticValue(defaultUpdate()),
 			MarkdownDescription: "How workers of an old specification give way to new ones.",
 			Attributes: map[string]schema.Attribute{
-				"strategy": oneOf("`\"rolling\"` (the default) replaces step by step, `\"recreate\"` all at once, and `\"on_replacement\"` "+
+				"strategy": oneOf("`\"rolling\"` (the default) replaces step by step (with `wait_for = \"registered\"`, each step waits until the server knows the new workers), `\"recreate\"` all at once, and `\"on_replacement\"` "+
 					"not at all: only workers that are started for another reason get the new specification.",
 					string(managed.StrategyRolling), string(managed.StrategyRecreate), string(managed.StrategyOnReplacement)),
 				"max_unavailable": schema.StringAttribute{

@@ -77,7 +77,7 @@ func (e *Engine) Image(ctx context.Context, ref string, policy PullPolicy, platf
 				e.address, ref, ofPlatform(platform))
 		}
 	}
-	if err := e.pull(ctx, ref, platform); err != nil {
+	if err := e.pull(ctx, ref, policy, platform); err != nil {
 		return Image{}, err
 	}
 	img, err := e.present(ctx, ref, platform)
@@ -171,10 +171,16 @@ const pullTime = time.Hour
 
 // pull is shared by all who want the same image; one who gives up does not
 // stop it for the others.
-func (e *Engine) pull(ctx context.Context, ref, platform string) error {
-	done := e.pulls.group.DoChan(ref+" "+platform, func() (any, error) {
+func (e *Engine) pull(ctx context.Context, ref string, policy PullPolicy, platform string) error {
+	done := e.pulls.group.DoChan(string(policy)+" "+ref+" "+platform, func() (any, error) {
 		ctx, cancel := context.WithTimeout(context.WithoutCancel(ctx), pullTime)
 		defer cancel()
+		if policy == PullMissing {
+			// Another pull may have ended since this caller looked.
+			if _, err := e.present(ctx, ref, platform); err == nil {
+				return nil, nil
+			}
+		}
 		return nil, e.pullNow(ctx, ref, platform)
 	})
 	select {

@@ -6,6 +6,7 @@ package managedtest_test
 import (
 	"context"
 	"errors"
+	"fmt"
 	"slices"
 	"strings"
 	"sync"
@@ -245,6 +246,47 @@ func TestWorkersThatDoNotRegister(t *testing.T) {
 			}
 		}
 		u.settle(t)
+	})
+}
+
+// TestRollWaitsForRegistration: new workers that the server does not get to
+// know replace no more than the update policy gives away.
+func TestRollWaitsForRegistration(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := created(t, managedtest.MemoryOptions{}, 3)
+		old := u.pool.slots
+		u.version++
+		req, err := u.poolRequest(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		f := told{drained: new([]string)}
+		for _, h := range old {
+			f.workers = append(f.workers, managed.RegisteredWorker{Container: "container-" + string(h)})
+		}
+		req.Framework, req.WaitFor, req.Worker.StopGrace = f, managed.WaitForRegistered, time.Minute
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		res, err := u.m.SetWorkerNumber(ctx, req)
+		says(t, err, managed.ClassDeadline, "did not register")
+		stay := slices.DeleteFunc(slices.Clone(res.Slots), func(h managed.Handle) bool { return !slices.Contains(old, h) })
+		if len(stay) != 2 || len(*f.drained) != 1 {
+			t.Errorf("of %q, %q stayed, and %q were drained", old, stay, *f.drained)
+		}
+
+		// Once it knows them, the update goes on.
+		for n := range 20 {
+			f.workers = append(f.workers, managed.RegisteredWorker{Container: fmt.Sprintf("container-mem-%07d", n)})
+		}
+		u.pool.slots = res.Slots
+		if req, err = u.poolRequest(t.Context()); err != nil {
+			t.Fatal(err)
+		}
+		req.Framework, req.WaitFor, req.Worker.StopGrace = f, managed.WaitForRegistered, time.Minute
+		if res, err = u.m.SetWorkerNumber(t.Context(), req); err != nil || res.Outdated != 0 {
+			t.Errorf("%d are outdated: %v", res.Outdated, err)
+		}
 	})
 }
 
