@@ -6,6 +6,7 @@ package acceptance_test
 import (
 	"context"
 	"fmt"
+	"net/http"
 	"os"
 	"os/exec"
 	"path/filepath"
@@ -176,7 +177,7 @@ func onDocker(t *testing.T, f pythonFramework, image string) *frameworkWorld {
 	d := newDockerWorld(t)
 	w := newFrameworkWorld(t, d.world, f)
 	w.provider = d.provider(`owner = "acc"`)
-	w.server = fmt.Sprintf("container = { image = %q }\n    publish = { port = 0 }", image)
+	w.server = fmt.Sprintf("container = { image = %q }\n    publish = { port = 0%s }", image, map[bool]string{true: ", ports = { dashboard = 0 }"}[f.name == "dask"])
 	w.worker = fmt.Sprintf(`container = { image = %q, environment = { PYTHONPATH = "/app", NOTES = "/app/notes", VERSION = var.release } }
   docker = { mounts = [{ type = "bind", source = %q, target = "/app" }] }`, image, w.folder)
 	w.kill = func(handle string) { d.docker("kill", handle) }
@@ -216,6 +217,7 @@ resource "dockerparallel_cluster" "sim" {
 }
 output "python" { value = dockerparallel_cluster.sim.client.python }
 output "server" { value = dockerparallel_cluster.sim.server_handle }
+output "dashboard" { value = lookup(dockerparallel_cluster.sim.exports, "dashboard", "") }
 `, w.name, more, w.server)
 }
 
@@ -254,6 +256,19 @@ func (w *frameworkWorld) sees(workers int) {
 		if time.Now().After(deadline) {
 			w.t.Fatalf("%s itself sees other workers than the %d that the provider has: %v\n%s", w.name, workers, err, out)
 		}
+	}
+}
+
+// answers fails the test unless that page can be had from here.
+func (w *frameworkWorld) answers(page string) {
+	w.t.Helper()
+	req, err := http.NewRequestWithContext(w.t.Context(), http.MethodGet, page, nil)
+	must(w.t, err)
+	resp, err := http.DefaultClient.Do(req)
+	must(w.t, err)
+	must(w.t, resp.Body.Close())
+	if resp.StatusCode != http.StatusOK {
+		w.t.Errorf("%s answers %s", page, resp.Status)
 	}
 }
 
@@ -345,6 +360,9 @@ func (w *frameworkWorld) life() {
 	w.variables = usual
 	w.emptyPlan()
 	w.sees(2)
+	if page := w.output("dashboard"); w.name == "dask" {
+		w.answers(strings.Replace(page, "/status", "/health", 1))
+	}
 	if w.password {
 		w.hidesPassword(out + w.mustRun("show", "-no-color"))
 	}

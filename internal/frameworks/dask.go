@@ -6,7 +6,6 @@ package frameworks
 import (
 	"fmt"
 	"net"
-	"net/url"
 	"path"
 	"strconv"
 	"time"
@@ -232,15 +231,12 @@ func daskPoolName(f managed.Facts) string {
 	return "dockerparallel:" + f.Namespace + ":" + f.Cluster + ":" + f.Pool
 }
 
-// Exports implements managed.Exporter. The dashboard is not published, so it
-// is at the private address only.
+// Exports implements managed.Exporter.
 func (dask) Exports(ports map[string]managed.Endpoint) map[string]string {
-	e := ports[daskDashboard]
-	if e.PrivateIP == "" || e.PrivatePort == 0 {
-		return nil
+	if page := exported(ports[daskDashboard], "http", "/status"); page != "" {
+		return map[string]string{daskDashboard: page}
 	}
-	page := url.URL{Scheme: "http", Host: net.JoinHostPort(e.PrivateIP, strconv.Itoa(e.PrivatePort)), Path: "/status"}
-	return map[string]string{daskDashboard: page.String()}
+	return nil
 }
 
 // Client implements managed.Framework. There is no R: Dask is for Python.

@@ -101,6 +101,7 @@ func TestDaskExports(t *testing.T) {
 		want  map[string]string
 	}{
 		{map[string]managed.Endpoint{daskDashboard: {PrivateIP: "10.0.0.7", PrivatePort: 8787}}, map[string]string{"dashboard": "http://10.0.0.7:8787/status"}},
+		{map[string]managed.Endpoint{daskDashboard: {PrivateIP: "sim", PrivatePort: 8787, PublicIP: "127.0.0.1", PublicPort: 32768}}, map[string]string{"dashboard": "http://127.0.0.1:32768/status"}},
 		{map[string]managed.Endpoint{daskDashboard: {PrivateIP: "fd00::7", PrivatePort: 9001}}, map[string]string{"dashboard": "http://[fd00::7]:9001/status"}},
 		{map[string]managed.Endpoint{managed.PortMain: {PrivateIP: "10.0.0.7", PrivatePort: 8786}}, nil},
 		{map[string]managed.Endpoint{daskDashboard: {PrivateIP: "10.0.0.7"}}, nil},

@@ -4,11 +4,11 @@
 package frameworks
 
 import (
+	"cmp"
 	"context"
 	"encoding/json"
 	"fmt"
 	"net"
-	"net/url"
 	"strconv"
 	"strings"
 	"time"
@@ -272,14 +272,21 @@ func (ray) RegisteredWorkers(ctx context.Context, dial managed.DialFunc, f manag
 	return workers, nil
 }
 
-// Exports implements managed.Exporter. These ports are not published, so they
-// are at the private address only.
+// The exports of a Ray cluster.
+const (
+	rayDashboardURL = "dashboard"
+	rayClientURL    = "ray_client"
+)
+
+// Exports implements managed.Exporter.
 func (ray) Exports(ports map[string]managed.Endpoint) map[string]string {
 	exports := map[string]string{}
-	for port, as := range map[string]struct{ name, scheme string }{rayDashboard: {"dashboard", "http"}, rayClient: {"ray_client", "ray"}} {
-		if e := ports[port]; e.PrivateIP != "" && e.PrivatePort != 0 {
-			address := url.URL{Scheme: as.scheme, Host: net.JoinHostPort(e.PrivateIP, strconv.Itoa(e.PrivatePort))}
-			exports[as.name] = address.String()
+	for name, address := range map[string]string{
+		rayDashboardURL: exported(ports[rayDashboard], "http", ""),
+		rayClientURL:    exported(ports[rayClient], "ray", ""),
+	} {
+		if address != "" {
+			exports[name] = address
 		}
 	}
 	return exports
@@ -293,11 +300,13 @@ func (ray) Client(f managed.ClientFacts) managed.Client {
 	if f.Port != rayPort {
 		dashboard, client = f.Port+1, f.Port+2
 	}
+	at := func(scheme string, port int) string {
+		return scheme + "://" + net.JoinHostPort(f.Host, strconv.Itoa(port))
+	}
+	address := cmp.Or(f.Exports[rayClientURL], at("ray", client))
 	head := tunnelNote(f) + fmt.Sprintf(`# Cluster %s. It needs the same releases of Ray and Python as the cluster.
-# The head's ports %d (ray.init) and %d (jobs) are not published: outside the cluster's network, forward
-# them to where the cluster's exports "ray_client" and "dashboard" say.
-`, f.Cluster, client, dashboard)
-	address := "ray://" + net.JoinHostPort(f.Host, strconv.Itoa(client))
+# Outside the cluster's network, its ports have to be published (server.publish.ports) or forwarded.
+`, f.Cluster)
 	return managed.Client{
 		URL: address,
 		Python: head + fmt.Sprintf(`import os
@@ -321,6 +330,6 @@ ray job list
 dockerparallel_deregister() {
   unset RAY_AUTH_MODE RAY_AUTH_TOKEN RAY_API_SERVER_ADDRESS
 }
-`, managed.PasswordVariable, shellQuote("http://"+net.JoinHostPort(f.Host, strconv.Itoa(dashboard)))),
+`, managed.PasswordVariable, shellQuote(cmp.Or(f.Exports[rayDashboardURL], at("http", dashboard)))),
 	}
 }

@@ -242,6 +242,11 @@ func TestRayExports(t *testing.T) {
 	if !maps.Equal(got, want) {
 		t.Errorf("got %v, want %v", got, want)
 	}
+	facts := clientFacts
+	facts.Exports = want
+	if c := (ray{}).Client(facts); c.URL != want["ray_client"] || !strings.Contains(c.Python, want["ray_client"]) || !strings.Contains(c.Shell, want["dashboard"]) {
+		t.Errorf("clients are not sent where the exports say: %+v", c)
+	}
 	if got := (ray{}).Exports(nil); len(got) != 0 {
 		t.Errorf("without endpoints: %v", got)
 	}

@@ -7,7 +7,6 @@ import (
 	"context"
 	"fmt"
 	"net"
-	"net/url"
 	"path"
 	"regexp"
 	"slices"
@@ -354,13 +353,10 @@ func (spark) RegisteredWorkers(ctx context.Context, dial managed.DialFunc, f man
 // application has executors there, whether or not they run a task.
 func (spark) TellsIdle() {}
 
-// Exports implements managed.Exporter. The pages are not published, so they
-// are at the private address only.
+// Exports implements managed.Exporter.
 func (spark) Exports(ports map[string]managed.Endpoint) map[string]string {
-	e := ports[sparkUI]
-	if e.PrivateIP == "" || e.PrivatePort == 0 {
-		return nil
+	if page := exported(ports[sparkUI], "http", ""); page != "" {
+		return map[string]string{sparkUI: page}
 	}
-	page := url.URL{Scheme: "http", Host: net.JoinHostPort(e.PrivateIP, strconv.Itoa(e.PrivatePort))}
-	return map[string]string{sparkUI: page.String()}
+	return nil
 }

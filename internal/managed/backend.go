@@ -158,6 +158,9 @@ type Publish struct {
 	// Address to listen on, such as "127.0.0.1"; Port 0 is any free one.
 	Address string
 	Port    int
+	// Others are the server's further ports that are published as well, by
+	// name, at the same address; 0 is any free one.
+	Others map[string]int `json:",omitempty"`
 }
 
 // Hardware of a container or, in a pool, of one worker. Zero means that

@@ -91,6 +91,8 @@ type ClientFacts struct {
 	// Tunnel is the ssh command that brings Port of the client's own machine to
 	// the server, where the client has no other way to it; "" where it has.
 	Tunnel string
+	// Exports are what the framework's [Exporter] has said of the server.
+	Exports map[string]string
 }
 
 // Client is code, ready to paste, that registers the cluster as a parallel

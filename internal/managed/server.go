@@ -8,7 +8,6 @@ import (
 	"context"
 	"errors"
 	"fmt"
-	"maps"
 	"net"
 	"slices"
 	"time"
@@ -212,10 +211,7 @@ func (m *Manager) launchServer(ctx context.Context, req ServerRequest, found []M
 	}
 	run := RunRequest{Scope: clusterScope(req.Scope), Role: RoleServer, Count: 1, Token: token}
 	run.Spec = containerSpec(req.Framework, RoleServer, req.Server.Template, facts)
-	run.Spec.Ports = []Port{{Name: PortMain, Number: port, Publish: req.Server.Publish}}
-	for _, name := range slices.Sorted(maps.Keys(others)) {
-		run.Spec.Ports = append(run.Spec.Ports, Port{Name: name, Number: others[name]})
-	}
+	run.Spec.Ports = ServerPorts(req.Framework, port, req.Server.Publish)
 	run.Spec.Labels = labels.Map()
 	if err := m.checkLabels(run.Spec.Labels); err != nil {
 		return Server{}, err

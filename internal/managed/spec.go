@@ -7,6 +7,8 @@ import (
 	"crypto/sha256"
 	"encoding/hex"
 	"encoding/json"
+	"maps"
+	"slices"
 	"time"
 )
 
@@ -44,6 +46,30 @@ type ServerSpec struct {
 	Publish *Publish
 	// SameLAN: workers reach the server at its private endpoint.
 	SameLAN bool
+}
+
+// of is where a server's port is published, nil if it is not.
+func (p *Publish) of(name string) *Publish {
+	if p == nil {
+		return nil
+	}
+	if name == PortMain {
+		return &Publish{Address: p.Address, Port: p.Port}
+	}
+	if port, ok := p.Others[name]; ok {
+		return &Publish{Address: p.Address, Port: port}
+	}
+	return nil
+}
+
+// ServerPorts are the ports of a framework's server that listens on port main.
+func ServerPorts(fw Framework, main int, publish *Publish) []Port {
+	ports := []Port{{Name: PortMain, Number: main, Publish: publish.of(PortMain)}}
+	others := portNumbers(fw.Defaults(RoleServer), main)
+	for _, name := range slices.Sorted(maps.Keys(others)) {
+		ports = append(ports, Port{Name: name, Number: others[name], Publish: publish.of(name)})
+	}
+	return ports
 }
 
 // Hash changes exactly when the server must be restarted.

@@ -206,9 +206,14 @@ func (m *clusterModel) client() types.Object {
 	if err != nil || host == "" {
 		return types.ObjectNull(attrTypes)
 	}
-	facts := managed.ClientFacts{Cluster: m.Name.ValueString(), Host: host, Port: port}
-	if tunnel, ok := m.Exports.Elements()[exportTunnel].(types.String); ok && host != m.PrivateIP.ValueString() {
-		facts.Tunnel = tunnel.ValueString()
+	facts := managed.ClientFacts{Cluster: m.Name.ValueString(), Host: host, Port: port, Exports: map[string]string{}}
+	for name, value := range m.Exports.Elements() {
+		if s, ok := value.(types.String); ok {
+			facts.Exports[name] = s.ValueString()
+		}
+	}
+	if host != m.PrivateIP.ValueString() {
+		facts.Tunnel = facts.Exports[exportTunnel]
 	}
 	c := fw.Client(facts)
 	return types.ObjectValueMust(attrTypes, map[string]attr.Value{

@@ -5,8 +5,11 @@ package provider
 
 import (
 	"context"
+	"fmt"
 	"maps"
 	"slices"
+	"strconv"
+	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework/attr"
 	"github.com/hashicorp/terraform-plugin-framework/diag"
@@ -161,15 +164,44 @@ func (r *clusterResource) check(m *managed.Manager, fw managed.Framework, plan *
 	in := input{plan.Server}
 	server := e.server(fw, in)
 	spec := validationSpec(server.Template, 0)
-	port := managed.Port{Name: managed.PortMain, Number: server.Port, Publish: server.Publish}
-	if port.Number == 0 {
-		port.Number = maxPort // the backend will pick one; any valid number stands for it
+	port := server.Port
+	if port == 0 {
+		port = 1024 // the backend will pick one; any valid number stands for it
 		if m.Capabilities().PortPicker == nil {
 			return []managed.Problem{{Attribute: "port", Detail: "The backend \"" + m.Properties().Name + "\" cannot pick a free port: set server.port to a number from 1 to 65535."}}
 		}
 	}
-	spec.Ports = []managed.Port{port}
-	return append(managed.CheckTemplate(fw, managed.RoleServer, server.Template), checkRole(m, managed.RoleServer, in, spec)...)
+	spec.Ports = managed.ServerPorts(fw, port, server.Publish)
+	problems := append(managed.CheckTemplate(fw, managed.RoleServer, server.Template), checkPublish(fw, server.Publish)...)
+	return append(problems, checkRole(m, managed.RoleServer, in, spec)...)
+}
+
+// checkPublish finds further ports that the server does not have, or that
+// would be in each other's way.
+func checkPublish(fw managed.Framework, publish *managed.Publish) []managed.Problem {
+	if publish == nil {
+		return nil
+	}
+	var has []string
+	for _, p := range fw.Defaults(managed.RoleServer).Ports {
+		has = append(has, p.Name)
+	}
+	var problems []managed.Problem
+	taken := map[int]string{publish.Port: "server.publish.port"}
+	for _, name := range slices.Sorted(maps.Keys(publish.Others)) {
+		number := publish.Others[name]
+		switch other := taken[number]; {
+		case len(has) == 0:
+			problems = append(problems, managed.Problem{Attribute: "publish.ports", Detail: fmt.Sprintf("The server of the framework %q has one port only: remove server.publish.ports.", fw.Name())})
+			return problems
+		case !slices.Contains(has, name):
+			problems = append(problems, managed.Problem{Attribute: "publish.ports", Detail: fmt.Sprintf("The server of the framework %q has no port %q; beside its main one, it has %s.", fw.Name(), name, strings.Join(has, ", "))})
+		case number != 0 && other != "":
+			problems = append(problems, managed.Problem{Attribute: "publish.ports", Detail: fmt.Sprintf("The port %d is taken by %s already: choose another one for %q, or 0 for any free one.", number, other, name)})
+		}
+		taken[number] = "server.publish.ports[" + strconv.Quote(name) + "]"
+	}
+	return problems
 }
 
 // predict sets what an apply will make of the computed attributes, as far as

@@ -8,6 +8,7 @@ import (
 	"strings"
 
 	"github.com/hashicorp/terraform-plugin-framework-validators/int64validator"
+	"github.com/hashicorp/terraform-plugin-framework-validators/mapvalidator"
 	"github.com/hashicorp/terraform-plugin-framework-validators/objectvalidator"
 	"github.com/hashicorp/terraform-plugin-framework/path"
 	"github.com/hashicorp/terraform-plugin-framework/resource/identityschema"
@@ -181,7 +182,7 @@ func serverAttribute() schema.Attribute {
 		},
 		"publish": schema.SingleNestedAttribute{
 			Optional: true,
-			MarkdownDescription: "Makes the port reachable from outside the backend's own network. Left out, it is not. Has no effect " +
+			MarkdownDescription: "Makes the main port reachable from outside the backend's own network. Left out, it is not. Has no effect " +
 				"on `process`. A change restarts the server.",
 			Attributes: map[string]schema.Attribute{
 				"address": schema.StringAttribute{
@@ -193,6 +194,12 @@ func serverAttribute() schema.Attribute {
 					Optional:            true,
 					MarkdownDescription: "The port there. Defaults to any free one.",
 					Validators:          []validator.Int64{int64validator.Between(0, maxPort)},
+				},
+				"ports": schema.MapAttribute{
+					ElementType: types.Int64Type, Optional: true,
+					MarkdownDescription: "Further ports of the framework's server to publish at the same address, by name: `{ dashboard = 8787 }`. " +
+						"0 is any free one. `exports` then has their addresses. The names are `dashboard` with Dask, `dashboard` and `client` with Ray, and `ui` with Spark.",
+					Validators: []validator.Map{mapvalidator.ValueInt64sAre(int64validator.Between(0, maxPort))},
 				},
 			},
 		},

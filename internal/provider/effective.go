@@ -113,6 +113,7 @@ func (e effective) server(fw managed.Framework, in input) managed.ServerSpec {
 		if s.Publish.Address == "" {
 			s.Publish.Address = "127.0.0.1"
 		}
+		s.Publish.Others = p.intMap("ports")
 	}
 	return s
 }

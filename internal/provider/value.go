@@ -135,6 +135,22 @@ func (in input) stringMap(name string) map[string]string {
 	return out
 }
 
+// intMap is nil for a map that is null or unknown; an element that is unknown
+// has the value 0.
+func (in input) intMap(name string) map[string]int {
+	v, ok := in.child(name).(types.Map)
+	if !ok || v.IsNull() || v.IsUnknown() {
+		return nil
+	}
+	out := make(map[string]int, len(v.Elements()))
+	for k, e := range v.Elements() {
+		if n, ok := e.(types.Int64); ok {
+			out[k] = int(n.ValueInt64())
+		}
+	}
+	return out
+}
+
 // fullyKnown tells whether nothing in the values is unknown, at any depth.
 func fullyKnown(ctx context.Context, values ...attr.Value) bool {
 	for _, v := range values {

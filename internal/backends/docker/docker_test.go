@@ -282,6 +282,7 @@ func TestPublish(t *testing.T) {
 	s := newBench(t, Config{})
 	req := s.server()
 	req.Spec.Ports[0].Publish = &managed.Publish{Address: "127.0.0.1"}
+	req.Spec.Ports = append(req.Spec.Ports, managed.Port{Name: "ui", Number: 7001, Publish: &managed.Publish{Address: "127.0.0.1"}}, managed.Port{Name: "inner", Number: 7002})
 	h := s.run(req)
 	var e managed.Endpoint
 	testenv.Eventually(t, "the published port", func() bool {
@@ -291,6 +292,19 @@ func TestPublish(t *testing.T) {
 	})
 	if e.PublicIP != "127.0.0.1" || e.PrivatePort != 7000 || e.PrivateIP != serverAlias(s.scope.Namespace, s.scope.Cluster) {
 		t.Errorf("the endpoint is %+v", e)
+	}
+	inv, err := s.List(t.Context(), managed.Selector{Namespace: s.scope.Namespace})
+	if err != nil || len(inv.Containers) != 1 {
+		t.Fatalf("%+v, %v", inv, err)
+	}
+	for name, public := range map[string]bool{managed.PortMain: true, "ui": true, "inner": false} {
+		one, err := s.Endpoint(t.Context(), h, name)
+		if err != nil || (one.PublicPort != 0) != public || name != managed.PortMain && one.PublicPort == e.PublicPort {
+			t.Errorf("the endpoint of %q is %+v (%v)", name, one, err)
+		}
+		if listed := inv.Containers[0].Endpoints[name]; listed != one {
+			t.Errorf("the list has %+v for %q, not %+v", listed, name, one)
+		}
 	}
 	// Without a way to the container's network and without exec, the
 	// published port is asked.

@@ -7,6 +7,7 @@ import (
 	"cmp"
 	"context"
 	"fmt"
+	"maps"
 	"net/netip"
 	"slices"
 	"strconv"
@@ -28,8 +29,10 @@ type place struct {
 	// port is the main port, 0 if it has none; others are by name.
 	port   int
 	others map[string]int
-	// public is where that is published, invalid if it is not.
-	public netip.AddrPort
+	// public is where that is published, invalid if it is not; published is
+	// where each port is, by its number.
+	public    netip.AddrPort
+	published map[int]netip.AddrPort
 }
 
 // placeOf reads a container's place from a list.
@@ -39,11 +42,11 @@ func placeOf(s *container.Summary) place {
 		p.networks = s.NetworkSettings.Networks
 	}
 	for _, q := range s.Ports {
-		if int(q.PrivatePort) == p.port && q.PublicPort != 0 {
-			p.publish(q.IP, q.PublicPort)
+		if q.PublicPort != 0 {
+			p.publish(int(q.PrivatePort), q.IP, q.PublicPort)
 		}
 	}
-	return p
+	return p.at(managed.PortMain)
 }
 
 // inspectedPlace reads a container's place from an inspection.
@@ -59,12 +62,12 @@ func inspectedPlace(c *container.InspectResponse) place {
 	p.networks = c.NetworkSettings.Networks
 	for inner, bindings := range c.NetworkSettings.Ports {
 		for _, q := range bindings {
-			if n, err := strconv.ParseUint(q.HostPort, 10, 16); err == nil && int(inner.Num()) == p.port {
-				p.publish(q.HostIP, uint16(n))
+			if n, err := strconv.ParseUint(q.HostPort, 10, 16); err == nil {
+				p.publish(int(inner.Num()), q.HostIP, uint16(n))
 			}
 		}
 	}
-	return p
+	return p.at(managed.PortMain)
 }
 
 func newPlace(labels map[string]string, mode string) place {
@@ -82,21 +85,24 @@ func newPlace(labels map[string]string, mode string) place {
 }
 
 // at is the place of a named port, with port 0 if there is none of that name.
-// Only the main port is ever published.
 func (p place) at(port string) place {
 	if port != managed.PortMain {
-		p.port, p.public = p.others[port], netip.AddrPort{}
+		p.port = p.others[port]
 	}
+	p.public = p.published[p.port]
 	return p
 }
 
 // publish prefers IPv4, which every client speaks.
-func (p *place) publish(ip netip.Addr, port uint16) {
+func (p *place) publish(inner int, ip netip.Addr, port uint16) {
 	if !ip.IsValid() {
 		ip = netip.IPv4Unspecified()
 	}
-	if !p.public.IsValid() || !p.public.Addr().Is4() && ip.Is4() {
-		p.public = netip.AddrPortFrom(ip, port)
+	if p.published == nil {
+		p.published = map[int]netip.AddrPort{}
+	}
+	if old, ok := p.published[inner]; !ok || !old.Addr().Is4() && ip.Is4() {
+		p.published[inner] = netip.AddrPortFrom(ip, port)
 	}
 }
 
@@ -154,6 +160,22 @@ func (b *Backend) endpoint(p place) (managed.Endpoint, bool) {
 	return e, true
 }
 
+// forwards are ssh's options that bring the published ports here, the main one
+// first.
+func (p place) forwards() string {
+	options := ""
+	bring := func(public netip.AddrPort) {
+		options += fmt.Sprintf("-L %d:%s ", public.Port(), public)
+	}
+	bring(p.public)
+	for _, name := range slices.Sorted(maps.Keys(p.others)) {
+		if public := p.at(name).public; public.IsValid() {
+			bring(public)
+		}
+	}
+	return options
+}
+
 // exports are what a person may want to know of a server.
 func (b *Backend) exports(s *container.Summary, p place) map[string]string {
 	out := map[string]string{}
@@ -173,7 +195,7 @@ func (b *Backend) exports(s *container.Summary, p place) map[string]string {
 		if a.Port != 0 && a.Port != 22 {
 			login = fmt.Sprintf("-p %d %s", a.Port, login)
 		}
-		out["ssh_tunnel"] = fmt.Sprintf("ssh -N -L %d:%s %s", p.public.Port(), p.public, login)
+		out["ssh_tunnel"] = "ssh -N " + p.forwards() + login
 	}
 	if image := requested(s.Labels, s.Image); image != "" {
 		out["image"] = image

@@ -157,7 +157,7 @@ func (b *Backend) portsAreFree(ctx context.Context, spec managed.ContainerSpec, 
 			}
 			for _, q := range c.Ports {
 				if q.Type == "tcp" && int(q.PublicPort) == p.Publish.Port && overlaps(q.IP.String(), p.Publish.Address) {
-					return managed.Errorf(managed.ClassConflict, "publish", "port %d of the engine's host is published by the container %s already: choose another server.publish.port, or 0 for any free one",
+					return managed.Errorf(managed.ClassConflict, "publish", "port %d of the engine's host is published by the container %s already: choose another one in server.publish, or 0 for any free one",
 						p.Publish.Port, strings.TrimPrefix(strings.Join(c.Names, ", "), "/"))
 				}
 			}

@@ -92,7 +92,7 @@ func (v *validation) network(role managed.Role) {
 		}
 	}
 	for _, p := range v.spec.Ports {
-		if p.Publish == nil {
+		if p.Publish == nil || p.Name != managed.PortMain { // which is published if any is
 			continue
 		}
 		switch o.Network {

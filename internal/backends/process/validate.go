@@ -49,8 +49,8 @@ func (b *Backend) Validate(_ managed.Role, spec managed.ContainerSpec) []managed
 		if p.Number < 1 || p.Number > 65535 {
 			refuse("port", "%d is not a port (1 to 65535).", p.Number)
 		}
-		if p.Publish != nil {
-			warn("publish", "Publishing has no effect on the process backend: the port is on this machine already.")
+		if p.Publish != nil && p.Name == managed.PortMain {
+			warn("publish", "Publishing has no effect on the process backend: the ports are on this machine already.")
 		}
 	}
 	for _, env := range []map[string]string{spec.Environment, spec.SecretEnvironment} {
