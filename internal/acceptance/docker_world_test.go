@@ -182,7 +182,7 @@ func (w *dockerWorld) others() []string {
 // within a bounded time: a killed provider's calls may still be at work.
 func (w *dockerWorld) nothingLeft() {
 	w.t.Helper()
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		containers, others := w.shown(), w.others()
 		if len(containers) == 0 && len(others) == 0 {

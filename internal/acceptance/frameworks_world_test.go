@@ -242,9 +242,9 @@ func (w *frameworkWorld) python(ctx context.Context, code string, args ...string
 func (w *frameworkWorld) sees(workers int) {
 	w.t.Helper()
 	var out []byte
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(90 * time.Second)
 	for {
-		ctx, cancel := context.WithTimeout(w.t.Context(), 20*time.Second)
+		ctx, cancel := context.WithTimeout(w.t.Context(), 30*time.Second)
 		var err error
 		out, err = w.python(ctx, w.count).CombinedOutput()
 		cancel()

@@ -231,7 +231,7 @@ resource "dockerparallel_cluster" "sim" {
 	c := w.command(t.Context(), "apply", "-auto-approve", "-no-color", "-input=false")
 	c.Env = append(c.Env, "TF_LOG=TRACE", "TF_LOG_PATH="+filepath.Join(w.dir, "log"))
 	must(t, c.Start())
-	deadline := time.Now().Add(30 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for len(w.running("worker")) == 0 {
 		if time.Now().After(deadline) {
 			log, _ := os.ReadFile(filepath.Join(w.dir, "log"))

@@ -248,7 +248,7 @@ func (w *world) expect(workers int) {
 // bounded time: a killed provider may need a moment.
 func (w *world) nothingLeft() {
 	w.t.Helper()
-	deadline := time.Now().Add(15 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for {
 		files := w.files()
 		if left := w.processes(); len(left) == 0 && len(files) == 0 {

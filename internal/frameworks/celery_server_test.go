@@ -106,7 +106,7 @@ func (w *celeryWorld) python(t *testing.T, lines string) string {
 
 func (w *celeryWorld) run(t *testing.T, argv ...string) string {
 	t.Helper()
-	ctx, cancel := context.WithTimeout(t.Context(), 20*time.Second)
+	ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 	defer cancel()
 	cmd := exec.CommandContext(ctx, argv[0], argv[1:]...)
 	cmd.Env = []string{
@@ -221,7 +221,7 @@ print([name for name in os.environ if name.startswith("CELERY")])
 	}
 	begin := time.Now()
 	w.await(t, big, bigFacts, managed.RegisteredWorker{Container: "box-2", Workers: 1})
-	if took := time.Since(begin); took > 5*time.Second {
+	if took := time.Since(begin); took > 20*time.Second {
 		t.Errorf("asking a pool with a dead node took %s", took)
 	}
 
@@ -269,7 +269,7 @@ func TestCeleryLeavesNothing(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), 300*time.Millisecond)
 	defer cancel()
 	begin := time.Now()
-	if _, err := fw.RegisteredWorkers(ctx, w.dial, f); err == nil || time.Since(begin) > 2*time.Second {
+	if _, err := fw.RegisteredWorkers(ctx, w.dial, f); err == nil || time.Since(begin) > 10*time.Second {
 		t.Errorf("a call whose time was over ended after %s: %v", time.Since(begin), err)
 	}
 	keys := ours()
@@ -309,7 +309,7 @@ func TestCeleryStops(t *testing.T) {
 			testenv.Eventually(t, "a task that has begun", func() bool { return count(t, log, "begin") > 0 })
 			time.Sleep(300 * time.Millisecond) // in the middle of it
 			c.signal(t, syscall.SIGTERM)
-			if code := c.wait(t, 15*time.Second); code != 0 {
+			if code := c.wait(t, time.Minute); code != 0 {
 				t.Errorf("exit code %d:\n%s", code, c.output)
 			}
 			if n := count(t, log, "end"); n == tasks {
@@ -345,7 +345,7 @@ func TestCeleryDrains(t *testing.T) {
 		t.Errorf("draining: %v", err)
 	}
 	c.signal(t, syscall.SIGTERM)
-	if code := c.wait(t, 15*time.Second); code != 0 {
+	if code := c.wait(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, c.output)
 	}
 	<-sent
@@ -383,7 +383,7 @@ func TestCelerySolo(t *testing.T) {
 		t.Errorf("drained, of %d tasks %d have begun and %d have ended", tasks, begun, ended)
 	}
 	c.signal(t, syscall.SIGTERM)
-	if code := c.wait(t, 15*time.Second); code != 0 {
+	if code := c.wait(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, c.output)
 	}
 	w.noTaskLost(t, celeryQueue, log, tasks)
@@ -430,7 +430,7 @@ echo "left:$CELERY_BROKER_URL$CELERY_RESULT_BACKEND"
 		t.Errorf("the shell printed %q", out)
 	}
 	c.signal(t, syscall.SIGTERM)
-	if code := c.wait(t, 15*time.Second); code != 0 {
+	if code := c.wait(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, c.output)
 	}
 }

@@ -108,7 +108,7 @@ heard() # it wants the results as long as it lives
 	}
 	// The signal that follows may find it on its way out, or gone.
 	_ = leaving.cmd.Process.Signal(syscall.SIGTERM)
-	if code := leaving.wait(t, 10*time.Second); code != 0 {
+	if code := leaving.wait(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, leaving.output)
 	}
 	p.tell("gather")
@@ -128,7 +128,7 @@ heard() # it wants the results as long as it lives
 		t.Errorf("draining the last worker: %v", err)
 	}
 	staying.signal(t, syscall.SIGTERM)
-	if code := staying.wait(t, 15*time.Second); code != 0 {
+	if code := staying.wait(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, staying.output)
 	}
 }
@@ -163,7 +163,7 @@ heard()
 		t.Errorf("the runs are %v", n)
 	}
 	all.signal(t, syscall.SIGTERM) // to those whose results came too late to be let go
-	if code := all.wait(t, 15*time.Second); code != 0 {
+	if code := all.wait(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, all.output)
 	}
 }
@@ -181,10 +181,10 @@ func TestDaskDrainOfIdleWorkers(t *testing.T) {
 	if err := (dask{}).Drain(t.Context(), c.dial, c.facts, []string{"a-1", "b"}); err != nil {
 		t.Fatal(err)
 	}
-	if took := time.Since(begun); took > 5*time.Second {
+	if took := time.Since(begun); took > 20*time.Second {
 		t.Errorf("it took %s", took)
 	}
-	if code := packed.wait(t, 15*time.Second); code != 0 {
+	if code := packed.wait(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, packed.output)
 	}
 	c.await(t, "big", "a")
@@ -223,7 +223,7 @@ say(client.gather([held, long]))
 			c.await(t, "big", "a busy,b")
 			err := dask{}.Drain(t.Context(), c.dial, c.facts, []string{"a"})
 			leaving.signal(t, syscall.SIGTERM)
-			if code := leaving.wait(t, 15*time.Second); code != 0 {
+			if code := leaving.wait(t, time.Minute); code != 0 {
 				t.Errorf("exit code %d:\n%s", code, leaving.output)
 			}
 			p.tell("gather")
@@ -252,11 +252,11 @@ func TestDaskDrainTakesTooLong(t *testing.T) {
 	ctx, cancel := context.WithTimeout(t.Context(), time.Second)
 	defer cancel()
 	begun := time.Now()
-	if err := (dask{}).Drain(ctx, c.dial, c.facts, []string{"a"}); managed.ClassOf(err) != managed.ClassDeadline || time.Since(begun) > 3*time.Second {
+	if err := (dask{}).Drain(ctx, c.dial, c.facts, []string{"a"}); managed.ClassOf(err) != managed.ClassDeadline || time.Since(begun) > 15*time.Second {
 		t.Errorf("after %s: %v", time.Since(begun), err)
 	}
 	w.signal(t, syscall.SIGTERM)
-	if code := w.wait(t, 15*time.Second); code != 0 {
+	if code := w.wait(t, time.Minute); code != 0 {
 		t.Errorf("exit code %d:\n%s", code, w.output)
 	}
 	p.tell("end")

@@ -156,7 +156,7 @@ func startPython(t *testing.T, code string, env ...string) *python {
 	}
 	t.Cleanup(func() {
 		_ = in.Close()
-		done := time.AfterFunc(15*time.Second, func() { _ = cmd.Process.Kill() })
+		done := time.AfterFunc(time.Minute, func() { _ = cmd.Process.Kill() })
 		defer done.Stop()
 		_, _ = io.Copy(io.Discard, out)
 		if err := cmd.Wait(); err != nil && !t.Failed() {
@@ -245,7 +245,7 @@ func TestDaskDashboardPortIsTaken(t *testing.T) {
 	}
 	f := managed.Facts{Host: "127.0.0.1", Port: freePort(t), Ports: map[string]int{daskDashboard: taken.Port}}
 	server := (&daskCluster{}).run(t, dask{}, managed.RoleServer, f, []string{"sh"})
-	if code := server.wait(t, 15*time.Second); code == 0 || !strings.Contains(server.output.String(), fmt.Sprintf("port %d, for the dashboard, is in use", taken.Port)) {
+	if code := server.wait(t, time.Minute); code == 0 || !strings.Contains(server.output.String(), fmt.Sprintf("port %d, for the dashboard, is in use", taken.Port)) {
 		t.Errorf("exit code %d:\n%s", code, server.output)
 	}
 }
@@ -262,7 +262,7 @@ print(client.submit(lambda: time.sleep(13) or "done").result(), flush=True)
 	w := c.workers(t, []string{"sh"}, nil, "big", "a", 1)
 	p.want("done")
 	for _, container := range []*crew{c.server, w} {
-		if code := container.wait(t, 15*time.Second); code != 0 {
+		if code := container.wait(t, time.Minute); code != 0 {
 			t.Errorf("exit code %d:\n%s", code, container.output)
 		}
 	}
@@ -343,7 +343,7 @@ dockerparallel_deregister()
 			}
 		}
 		container.signal(t, syscall.SIGTERM)
-		if code := container.wait(t, 15*time.Second); code != 0 {
+		if code := container.wait(t, time.Minute); code != 0 {
 			t.Errorf("exit code %d:\n%s", code, container.output)
 		}
 	}
@@ -384,7 +384,7 @@ func TestDaskWorkerWithoutScheduler(t *testing.T) {
 	t.Parallel()
 	c := &daskCluster{facts: managed.Facts{Namespace: "ns", Cluster: "sim", Port: freePort(t), Hardware: managed.Hardware{CPU: 1024, Memory: 512}}}
 	w := c.workers(t, []string{"sh"}, Values{"death_timeout": "1s"}, "big", "a", 2)
-	if code := w.wait(t, 20*time.Second); code == 0 {
+	if code := w.wait(t, time.Minute); code == 0 {
 		t.Errorf("exit code 0:\n%s", w.output)
 	}
 	cmd := exec.Command("sh", "-c", daskWorker)

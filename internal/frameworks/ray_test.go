@@ -212,7 +212,7 @@ for a in "$@"; do echo "$a"; done`)
 		for name, shell := range shells(t) {
 			command := ray{}.Defaults(tc.role).Command
 			c := startContainer(t, append(slices.Clone(shell), command[1:]...), containerEnv(ray{}, tc.role, tc.f, map[string]string{"PATH": tc.path})...)
-			if code := c.wait(t, 10*time.Second); code != tc.code || c.output.String() != tc.want {
+			if code := c.wait(t, time.Minute); code != tc.code || c.output.String() != tc.want {
 				t.Errorf("%s in %s: exit code %d, got\n%s\nwant %d and\n%s", tc.what, name, code, c.output, tc.code, tc.want)
 			}
 		}

@@ -112,7 +112,7 @@ func TestRedisServerNeedsItsVariables(t *testing.T) {
 		{redisRequirePass + "=x"},
 		{"DOCKERPARALLEL_SERVER_PORT=", redisRequirePass + "=x"},
 	} {
-		ctx, cancel := context.WithTimeout(t.Context(), 10*time.Second)
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
 		cmd := exec.CommandContext(ctx, command[0], command[1:]...)
 		cmd.Env = append([]string{"PATH=" + os.Getenv("PATH")}, env...)
 		if out, err := cmd.CombinedOutput(); err == nil || ctx.Err() != nil {
@@ -274,7 +274,7 @@ func tryRedis(t *testing.T, shell []string, password string, port int) *redisPro
 	go func() { s.exited <- s.cmd.Wait() }()
 	t.Cleanup(func() { _ = syscall.Kill(-s.cmd.Process.Pid, syscall.SIGKILL) })
 
-	deadline := time.Now().Add(20 * time.Second)
+	deadline := time.Now().Add(time.Minute)
 	for time.Now().Before(deadline) {
 		s.checkArguments(t)
 		select {

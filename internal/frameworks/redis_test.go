@@ -155,7 +155,7 @@ func TestProbeDoesNotHang(t *testing.T) {
 			if !errors.Is(err, ctx.Err()) {
 				t.Errorf("%v is not %v", err, ctx.Err())
 			}
-			if took := time.Since(start); took > 2*time.Second {
+			if took := time.Since(start); took > 10*time.Second {
 				t.Errorf("took %s", took)
 			}
 		})

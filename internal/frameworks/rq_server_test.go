@@ -172,7 +172,7 @@ func TestRQWorkers(t *testing.T) {
 	}
 	// An idle worker leaves at once, and is forgotten.
 	other.signal(t, syscall.SIGTERM)
-	if code := other.wait(t, 5*time.Second); code != 0 {
+	if code := other.wait(t, time.Minute); code != 0 {
 		t.Errorf("an idle worker ended with %d:\n%s", code, other.output)
 	}
 	c.awaitWorkers(t, "bigger", map[string]int{})
@@ -205,7 +205,7 @@ func TestRQWorkers(t *testing.T) {
 		t.Fatal(err)
 	}
 	for what, w := range map[string]*crew{"single": single, "packed": packed} {
-		if code := w.wait(t, 10*time.Second); code != 0 {
+		if code := w.wait(t, time.Minute); code != 0 {
 			t.Errorf("%s ended with %d:\n%s", what, code, w.output)
 		}
 	}
@@ -259,7 +259,7 @@ func TestRQKilledWorker(t *testing.T) {
 			if err := syscall.Kill(slices.Max(pids), syscall.SIGKILL); err != nil {
 				t.Fatal(err)
 			}
-			code := w.wait(t, 10*time.Second)
+			code := w.wait(t, time.Minute)
 			if workers > 0 && code != 128+int(syscall.SIGKILL) {
 				t.Errorf("exit code %d:\n%s", code, w.output)
 			} else if workers == 0 && code != -1 { // by the signal itself
@@ -328,7 +328,7 @@ func TestRQOptions(t *testing.T) {
 	for _, workers := range []int{1, 2} {
 		c.python(t, enqueue)
 		burst := c.start(t, Values{rqBurst: true, rqQueues: []string{"urgent", "sim"}}, "big", "burst"+strconv.Itoa(workers), workers)
-		if code := burst.wait(t, 15*time.Second); code != 0 {
+		if code := burst.wait(t, time.Minute); code != 0 {
 			t.Errorf("%d workers in burst mode ended with %d:\n%s", workers, code, burst.output)
 		}
 		// The output has colours: "\x1b[32murgent\x1b[39;49;00m: \x1b[34mjobs.square(3)".
@@ -344,7 +344,7 @@ func TestRQOptions(t *testing.T) {
 		t.Errorf("a scheduled job came to %s", got)
 	}
 	scheduler.signal(t, syscall.SIGTERM)
-	if code := scheduler.wait(t, 10*time.Second); code != 0 {
+	if code := scheduler.wait(t, time.Minute); code != 0 {
 		t.Errorf("a worker with a scheduler ended with %d:\n%s", code, scheduler.output)
 	}
 }

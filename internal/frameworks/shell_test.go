@@ -135,7 +135,7 @@ func TestTogether(t *testing.T) {
 			t.Run("one is the first process", func(t *testing.T) {
 				t.Parallel()
 				c := startCrew(t, shell, 1, `echo "$0 is $$ and has $2"; exit 7`, "a b")
-				if code := c.wait(t, 10*time.Second); code != 7 {
+				if code := c.wait(t, time.Minute); code != 7 {
 					t.Errorf("exit code %d", code)
 				}
 				if want := "worker1 is " + strconv.Itoa(c.cmd.Process.Pid) + " and has a b\n"; c.output.String() != want {
@@ -150,7 +150,7 @@ func TestTogether(t *testing.T) {
 					c.signal(t, signal)
 					c.await(t, "stops", 3)
 					c.signal(t, signal) // nobody gets a second one
-					if code := c.wait(t, 10*time.Second); code != 0 {
+					if code := c.wait(t, time.Minute); code != 0 {
 						t.Errorf("exit code %d:\n%s", code, c.output)
 					}
 					for _, line := range []string{"worker1 stopped", "worker2 stopped", "worker3 stopped"} {
@@ -173,13 +173,13 @@ func TestTogether(t *testing.T) {
 					crews = append(crews, c)
 				}
 				for _, c := range crews {
-					c.wait(t, 10*time.Second) // whatever it says: nobody is left
+					c.wait(t, time.Minute) // whatever it says: nobody is left
 				}
 			})
 			t.Run("one that fails ends all", func(t *testing.T) {
 				t.Parallel()
 				c := startCrew(t, shell, 3, `if [ "$0" = worker2 ]; then sleep 0.5; exit 3; fi; `+obedient)
-				if code := c.wait(t, 10*time.Second); code != 3 {
+				if code := c.wait(t, time.Minute); code != 3 {
 					t.Errorf("exit code %d:\n%s", code, c.output)
 				}
 				c.await(t, "stopped", 2)
@@ -187,7 +187,7 @@ func TestTogether(t *testing.T) {
 			t.Run("one that is killed ends all", func(t *testing.T) {
 				t.Parallel()
 				c := startCrew(t, shell, 3, `if [ "$0" = worker3 ]; then kill -KILL $$; fi; `+obedient)
-				if code := c.wait(t, 10*time.Second); code != 128+int(syscall.SIGKILL) {
+				if code := c.wait(t, time.Minute); code != 128+int(syscall.SIGKILL) {
 					t.Errorf("exit code %d:\n%s", code, c.output)
 				}
 				c.await(t, "stopped", 2)
@@ -197,14 +197,14 @@ func TestTogether(t *testing.T) {
 				c := startCrew(t, shell, 2, `[ "$0" = worker1 ] || trap 'exit 5' TERM; [ "$0" = worker1 ] && trap 'exit 0' TERM; echo runs; while :; do sleep 0.1; done`)
 				c.await(t, "runs", 2)
 				c.signal(t, syscall.SIGTERM)
-				if code := c.wait(t, 10*time.Second); code != 5 {
+				if code := c.wait(t, time.Minute); code != 5 {
 					t.Errorf("exit code %d:\n%s", code, c.output)
 				}
 			})
 			t.Run("those that are done leave the others alone", func(t *testing.T) {
 				t.Parallel()
 				c := startCrew(t, shell, 3, `trap 'echo told' TERM; [ "$0" = worker1 ] || sleep 3; echo "$0 is done"`)
-				if code := c.wait(t, 15*time.Second); code != 0 {
+				if code := c.wait(t, time.Minute); code != 0 {
 					t.Errorf("exit code %d:\n%s", code, c.output)
 				}
 				if got := c.output.String(); strings.Count(got, "is done") != 3 || strings.Contains(got, "told") {

@@ -142,7 +142,7 @@ spark.authenticate.secret=a\u0022b\u005cc\u0027d\u0020e\u0025f\u0024g\u0026h\u00
 			t.Run(tc.what+" in "+name, func(t *testing.T) {
 				t.Parallel()
 				c, tmp := startSpark(t, shell, tc.role, tc.f, map[string]string{"FAIL": "3"})
-				code := c.wait(t, 10*time.Second)
+				code := c.wait(t, time.Minute)
 				class := "org.apache.spark.deploy.master.Master"
 				if tc.role == managed.RoleWorker {
 					class = "org.apache.spark.deploy.worker.Worker"
@@ -177,7 +177,7 @@ func TestSparkLeaves(t *testing.T) {
 			t.Parallel()
 			end := func(t *testing.T, c *crew, tmp, want string) {
 				t.Helper()
-				if code := c.wait(t, 10*time.Second); code != 0 {
+				if code := c.wait(t, time.Minute); code != 0 {
 					t.Errorf("exit code %d", code)
 				}
 				if _, got, _ := strings.Cut(c.output.String(), "ready\n"); got != want {
@@ -230,7 +230,7 @@ func TestSparkLeaves(t *testing.T) {
 						_ = syscall.Kill(pid, syscall.SIGKILL)
 					}
 				}
-				if code := c.wait(t, 10*time.Second); code != 137 {
+				if code := c.wait(t, time.Minute); code != 137 {
 					t.Errorf("exit code %d, want 137", code)
 				}
 			})
@@ -256,7 +256,7 @@ func TestSparkAsUser(t *testing.T) {
 				continue // its own id comes before the one on the PATH
 			}
 			c := startContainer(t, append(slices.Clone(shell), script...), "PATH="+dir+":"+os.Getenv("PATH"))
-			if code := c.wait(t, 10*time.Second); code != 0 || c.output.String() != tc.want {
+			if code := c.wait(t, time.Minute); code != 0 || c.output.String() != tc.want {
 				t.Errorf("user %s in %s: exit code %d, %q", tc.uid, name, code, c.output)
 			}
 		}

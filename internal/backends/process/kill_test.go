@@ -129,7 +129,7 @@ func TestStopSignalAndGrace(t *testing.T) {
 	}
 	begin := time.Now()
 	mustKill(t, b, handles...)
-	if d := time.Since(begin); d < 300*time.Millisecond || d > 2*time.Second {
+	if d := time.Since(begin); d < 300*time.Millisecond || d > 10*time.Second {
 		t.Errorf("killed after %v", d)
 	}
 	// A caller that gives up ends the grace.
@@ -143,7 +143,7 @@ func TestStopSignalAndGrace(t *testing.T) {
 	if err := b.Kill(ctx, []managed.Handle{h}); err != nil {
 		t.Error(err)
 	}
-	if d := time.Since(begin); d > 2*time.Second {
+	if d := time.Since(begin); d > 10*time.Second {
 		t.Errorf("killed after %v", d)
 	}
 	if observe1(t, b, h).Known || alive(t, pidOf(t, h)) {
