@@ -49,6 +49,9 @@ type PoolView struct {
 	Achieved int
 	PoolCounts
 	Started map[Handle]time.Time
+	// Outdated is how many of those that count run another spec than the query
+	// knows; 0 if it knows none.
+	Outdated int
 	// Newest is the latest container that is alive; nil if there is none. Its
 	// labels tell what the pool was launched with.
 	Newest *Member
@@ -128,6 +131,9 @@ func (v *PoolView) fill(q PoolQuery, workers []Member) {
 			live[c.Handle] = c.Workers
 			order = append(order, *c)
 			v.Started[c.Handle] = c.StartedAt
+			if q.KnownHash != "" && c.SpecHash != q.KnownHash {
+				v.Outdated += c.Workers
+			}
 		} else {
 			v.Others = append(v.Others, perWorker([]Member{*c})...)
 		}

@@ -160,6 +160,7 @@ func (r *poolResource) importPool(ctx context.Context, op operation, m *managed.
 		return
 	}
 	state.view(&mem, view)
+	mem.Outdated = view.Outdated // an update that stopped half-way goes on
 	if state.Server.IsNull() && view.Launch != "" && view.Launch != newest.Launch {
 		resp.Diagnostics.AddWarning("Workers of a Server That Is No More", "The server was started anew since these workers were; the next apply replaces them.")
 	}

@@ -266,26 +266,34 @@ func TestPoolRollingUpdateThatFails(t *testing.T) {
 }
 
 func TestPoolUpdateOnReplacement(t *testing.T) {
-	b := newMemory()
-	policy := attrs{"strategy": "on_replacement"}
-	c, p := twoResources(t, b, 3, attrs{"update": policy})
-	before, calls := p.handles(), len(b.Calls())
-	changed := attrs{"update": policy, "container": attrs{"command": []any{"work", "better"}}}
-	noErrors(t, p.apply(poolConfig(c, 3, changed), p.mustPlan(poolConfig(c, 3, changed))))
-	if n := len(b.Calls()) - calls; n != 0 {
-		t.Errorf("%d calls were made", n)
-	}
-	p.wantNoChange(poolConfig(c, 3, changed))
-	p.to(poolConfig(c, 4, changed))
-	if !slices.Equal(p.handles()[:3], before) {
-		t.Errorf("%v became %v", before, p.handles())
-	}
-	// With another strategy, those that were left behind are replaced.
-	changed["update"] = attrs{"strategy": "recreate"}
-	p.to(poolConfig(c, 4, changed))
-	for _, h := range before {
-		if slices.Contains(p.handles(), h) {
-			t.Errorf("%s still runs", h)
+	for _, importing := range []bool{false, true} {
+		b := newMemory()
+		policy := attrs{"strategy": "on_replacement"}
+		c, p := twoResources(t, b, 3, attrs{"update": policy})
+		before, calls := p.handles(), len(b.Calls())
+		changed := attrs{"update": policy, "container": attrs{"command": []any{"work", "better"}}}
+		noErrors(t, p.apply(poolConfig(c, 3, changed), p.mustPlan(poolConfig(c, 3, changed))))
+		if n := len(b.Calls()) - calls; n != 0 {
+			t.Errorf("%d calls were made", n)
+		}
+		p.wantNoChange(poolConfig(c, 3, changed))
+		p.to(poolConfig(c, 4, changed))
+		if !slices.Equal(p.handles()[:3], before) {
+			t.Errorf("%v became %v", before, p.handles())
+		}
+		if importing {
+			p = c.h.resource("worker_pool")
+			noErrors(t, p.importID("sim/default"))
+			noErrors(t, p.look())
+			p.wantNoChange(poolConfig(c, 4, changed))
+		}
+		// With another strategy, those that were left behind are replaced.
+		changed["update"] = attrs{"strategy": "recreate"}
+		p.to(poolConfig(c, 4, changed))
+		for _, h := range before {
+			if slices.Contains(p.handles(), h) {
+				t.Errorf("%s still runs (imported: %t)", h, importing)
+			}
 		}
 	}
 }
