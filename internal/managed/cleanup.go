@@ -64,6 +64,11 @@ func (m *Manager) Cleanup(ctx context.Context, req CleanupRequest) ([]Notice, er
 	if err := m.empty(ctx, req, sel, known); err != nil {
 		return nil, err
 	}
+	if ctx.Err() != nil { // workers that were drained have had longer
+		var cancel context.CancelFunc
+		ctx, cancel = m.detached(ctx)
+		defer cancel()
+	}
 	if req.Scope.Pool == "" && m.can.SecretStore != nil {
 		if err := m.can.SecretStore.DeleteSecret(ctx, req.Scope); err != nil {
 			return nil, wrap(err, "removing the secret of cluster "+req.Scope.Cluster)
@@ -126,6 +131,11 @@ func (m *Manager) empty(ctx context.Context, req CleanupRequest, sel Selector, k
 		}
 		if first && req.Drain != nil && m.drainPool(ctx, req.Scope, *req.Drain, ours) {
 			err = m.killDrained(ctx, handles, req.Drain.Grace)
+			if ctx.Err() != nil {
+				var cancel context.CancelFunc
+				ctx, cancel = m.detached(ctx)
+				defer cancel()
+			}
 		} else {
 			err = m.kill(ctx, handles)
 		}

@@ -117,6 +117,9 @@ func TestSecretIsHidden(t *testing.T) {
 			t.Errorf("%s becomes %s", form, got)
 		}
 	}
+	if got := Secret("secret").Hide("the secret"); got != "the (secret)" {
+		t.Errorf("what is put in is taken for the secret: %q", got)
+	}
 	if got := Secret("e").Hide("the server"); got != "the server" {
 		t.Errorf("a secret of one letter makes it %q", got)
 	}

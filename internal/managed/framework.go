@@ -181,10 +181,11 @@ func (s Secret) Hide(text string) string {
 		return text
 	}
 	raw := s.Reveal()
-	for _, form := range []string{raw, strings.ReplaceAll(url.QueryEscape(raw), "+", "%20"), url.QueryEscape(raw), url.PathEscape(raw), url.UserPassword("", raw).String()[1:]} {
-		text = strings.ReplaceAll(text, form, hidden)
-	}
-	return text
+	form := url.QueryEscape(raw)
+	return strings.NewReplacer( // in one pass: what it puts in is not looked at again
+		strings.ReplaceAll(form, "+", "%20"), hidden, form, hidden, url.PathEscape(raw), hidden,
+		url.UserPassword("", raw).String()[1:], hidden, raw, hidden,
+	).Replace(text)
 }
 
 // String hides the secret.

@@ -154,7 +154,7 @@ func (m *Manager) SetWorkerNumber(ctx context.Context, req PoolRequest) (PoolRes
 	if m.can.Packer != nil {
 		req.MaxWorkers = max(1, min(req.MaxWorkers, m.can.Packer.MaxWorkersPerContainer(req.Worker.Hardware)))
 	}
-	op := &poolOp{m: m, req: req, hash: req.Worker.Hash(), tokens: map[string]bool{}}
+	op := &poolOp{m: m, req: req, hash: req.Worker.Hash(), tokens: map[string]bool{}, known: map[Handle]bool{}}
 	world, err := op.look(ctx, true)
 	if err != nil {
 		return PoolResult{}, err
@@ -197,6 +197,7 @@ type poolOp struct {
 	ended   map[Handle]bool // of watched: seen to have stopped
 	counted []Member        // what the result counts
 	busy    map[string]bool // names of containers that are known to have a task
+	known   map[Handle]bool // of started: the server has known them
 
 	causes   []error // why workers could not be started or counted
 	leftover []error // what could not be stopped

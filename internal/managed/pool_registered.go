@@ -27,19 +27,26 @@ func poolFacts(scope Scope, fw Framework, s ServerAddress) Facts {
 // awaitRegistered waits until all workers that were counted are known to the
 // server, have ended as is accepted, or have ended as is not: those are noted
 // and taken from res. Those that run without having registered when the time
-// is over are noted as well. It returns how many are as they should be.
+// is over are noted as well. It returns how many are as they should be. If ctx
+// has ended before, it looks once.
 func (op *poolOp) awaitRegistered(ctx context.Context, res *PoolResult) (int, error) {
 	lister, ok := op.req.Framework.(WorkerLister)
 	if !ok {
 		return 0, Errorf(ClassInvalid, "wait_for", "the framework %q cannot count registered workers", op.req.Framework.Name())
 	}
+	ask := ctx
+	if ctx.Err() != nil {
+		last, cancel := op.m.detached(ctx)
+		defer cancel()
+		ask = last
+	}
 	for p := op.m.newPause(); ; {
-		op.lookAgain(ctx, res)
+		op.lookAgain(ask, res)
 		want := res.achieved(op.req.WaitFor)
 		if want == res.Completed {
 			return want, nil
 		}
-		all, err := lister.RegisteredWorkers(ctx, op.dial(), op.facts(0))
+		all, err := lister.RegisteredWorkers(ask, op.dial(), op.facts(0))
 		n, missing := registered(op.counted, all)
 		n = min(n+res.Completed, want)
 		if err == nil && n == want {
@@ -64,7 +71,8 @@ func (op *poolOp) awaitRegistered(ctx context.Context, res *PoolResult) (int, er
 // awaitKnown waits until the workers that a rolling update has started so far
 // are known to the server, if the pool waits for that at all. Before, they can
 // take over nothing from those that leave next, and workers that never get
-// there must not replace those that work.
+// there must not replace those that work. Who is missing when ctx ends is for
+// awaitRegistered to tell.
 func (op *poolOp) awaitKnown(ctx context.Context) error {
 	lister, ok := op.req.Framework.(WorkerLister)
 	if !ok || op.req.WaitFor != WaitForRegistered {
@@ -78,29 +86,28 @@ func (op *poolOp) awaitKnown(ctx context.Context) error {
 		if c := ClassOf(err); c == ClassInvalid || c == ClassPermission {
 			return wrap(err, "counting the registered workers of pool "+op.req.Scope.Pool)
 		}
-		op.log(ctx, "rolling update: waiting for the new workers to register with the server", "missing", workersOf(missing))
+		op.log(ctx, "rolling update: waiting for the new workers to register with the server", "containers", len(missing), "error", err)
 		if p.wait(ctx) != nil {
-			op.unregistered(ctx, missing)
 			return errStopRoll
 		}
 	}
 }
 
 // unknown are the workers started by this operation that run and that the
-// server does not know.
+// server has not known yet: one that was known may be too busy to say so again.
 func (op *poolOp) unknown(ctx context.Context, lister WorkerLister) ([]Member, error) {
 	world, err := op.look(ctx, false)
 	if err != nil {
 		return nil, err
 	}
-	started := map[Handle]bool{}
+	wanted := map[Handle]bool{}
 	for _, c := range op.started() {
-		started[c.Handle] = true
+		wanted[c.Handle] = !op.known[c.Handle]
 	}
 	var alive []Member
 	for _, c := range world {
 		switch {
-		case !started[c.Handle]:
+		case !wanted[c.Handle]:
 		case c.alive():
 			alive = append(alive, c)
 		default:
@@ -112,6 +119,14 @@ func (op *poolOp) unknown(ctx context.Context, lister WorkerLister) ([]Member, e
 		return alive, err
 	}
 	_, missing := registered(alive, all)
+	for _, c := range missing {
+		wanted[c.Handle] = false
+	}
+	for _, c := range alive {
+		if c.Status == StatusRunning && wanted[c.Handle] {
+			op.known[c.Handle] = true
+		}
+	}
 	return missing, nil
 }
 

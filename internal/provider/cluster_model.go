@@ -207,12 +207,12 @@ func (m *clusterModel) client() types.Object {
 		return types.ObjectNull(attrTypes)
 	}
 	facts := managed.ClientFacts{Cluster: m.Name.ValueString(), Host: host, Port: port, Exports: map[string]string{}}
-	for name, value := range m.Exports.Elements() {
-		if s, ok := value.(types.String); ok {
-			facts.Exports[name] = s.ValueString()
+	if host != m.PrivateIP.ValueString() { // a client in the server's own network needs none of these
+		for name, value := range m.Exports.Elements() {
+			if s, ok := value.(types.String); ok {
+				facts.Exports[name] = s.ValueString()
+			}
 		}
-	}
-	if host != m.PrivateIP.ValueString() {
 		facts.Tunnel = facts.Exports[exportTunnel]
 	}
 	c := fw.Client(facts)

@@ -135,8 +135,8 @@ func (in input) stringMap(name string) map[string]string {
 	return out
 }
 
-// intMap is nil for a map that is null or unknown; an element that is unknown
-// has the value 0.
+// intMap is nil for a map that is null or unknown. An element that is unknown
+// has the value 0; one that is null is left out.
 func (in input) intMap(name string) map[string]int {
 	v, ok := in.child(name).(types.Map)
 	if !ok || v.IsNull() || v.IsUnknown() {
@@ -144,7 +144,7 @@ func (in input) intMap(name string) map[string]int {
 	}
 	out := make(map[string]int, len(v.Elements()))
 	for k, e := range v.Elements() {
-		if n, ok := e.(types.Int64); ok {
+		if n, ok := e.(types.Int64); ok && !n.IsNull() {
 			out[k] = int(n.ValueInt64())
 		}
 	}

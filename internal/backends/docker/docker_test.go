@@ -42,7 +42,12 @@ func newBench(t *testing.T, cfg Config) *bench {
 // newBenchWith uses an image that is there.
 func newBenchWith(t *testing.T, cfg Config, image string) *bench {
 	t.Helper()
-	host := testenv.DockerHost()
+	return newBenchOn(t, testenv.DockerHost(), cfg, image)
+}
+
+// newBenchOn is on an engine of its own.
+func newBenchOn(t *testing.T, host string, cfg Config, image string) *bench {
+	t.Helper()
 	proxy := testenv.StartAPIProxy(t, host)
 	cfg.Host = proxy.Host
 	b, err := New(cfg)

@@ -26,6 +26,8 @@ const (
 	// "dashboard=8787", with commas.
 	labelPort  = ownPrefix + "port"
 	labelPorts = ownPrefix + "ports"
+	// labelPublished has the names of those others that are published.
+	labelPublished = ownPrefix + "published"
 	// labelGPUs are the ids of the GPUs that the container has, with commas.
 	labelGPUs = ownPrefix + "gpus"
 	// labelName is the container's own name. An image that is made of one of our

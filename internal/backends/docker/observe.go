@@ -167,7 +167,11 @@ func (b *Backend) List(ctx context.Context, sel managed.Selector) (managed.Inven
 				inv.Artifacts = append(inv.Artifacts, managed.Artifact{Kind: "container", ID: s.ID, Labels: withoutOwn(s.Labels), CreatedAt: o.CreatedAt})
 			}
 		default:
-			inv.Containers = append(inv.Containers, b.listedContainer(s, o))
+			c, err := b.listedContainer(ctx, s, o)
+			if err != nil {
+				return managed.Inventory{}, err
+			}
+			inv.Containers = append(inv.Containers, c)
 		}
 	}
 	if sel.Artifacts {
@@ -180,10 +184,19 @@ func (b *Backend) List(ctx context.Context, sel managed.Selector) (managed.Inven
 	return inv, nil
 }
 
-func (b *Backend) listedContainer(s *container.Summary, o managed.Observation) managed.Container {
+func (b *Backend) listedContainer(ctx context.Context, s *container.Summary, o managed.Observation) (managed.Container, error) {
 	c := managed.Container{Handle: managed.Handle(s.ID), Name: s.Labels[labelName], Observation: o}
 	if s.Labels[managed.LabelRole] == string(managed.RoleServer) {
 		p := placeOf(s)
+		if o.Status == managed.StatusRunning && p.untold(s.Labels) {
+			seen, err := b.inspect(ctx, c.Handle)
+			switch {
+			case err != nil:
+				return c, err
+			case seen != nil:
+				p = inspectedPlace(seen)
+			}
+		}
 		// Podman's list does not say all of a container's network: then the core
 		// asks for its endpoint.
 		if e, ok := b.endpoint(p); ok && e != (managed.Endpoint{}) && o.Status == managed.StatusRunning {
@@ -197,7 +210,7 @@ func (b *Backend) listedContainer(s *container.Summary, o managed.Observation) m
 		c.Exports = b.exports(s, p)
 	}
 	c.Labels = withoutOwn(s.Labels)
-	return c
+	return c, nil
 }
 
 // observe tells what listed containers do. How one ended is not in the list,

@@ -93,6 +93,17 @@ func (p place) at(port string) place {
 	return p
 }
 
+// untold says whether a published port is missing: Podman 4 lists neighbouring
+// ports as a range, under the first one's number (measured with 4.3).
+func (p place) untold(labels map[string]string) bool {
+	for name := range strings.SplitSeq(labels[labelPublished], ",") {
+		if number := p.others[name]; number != 0 && !p.published[number].IsValid() {
+			return true
+		}
+	}
+	return false
+}
+
 // publish prefers IPv4, which every client speaks.
 func (p *place) publish(inner int, ip netip.Addr, port uint16) {
 	if !ip.IsValid() {

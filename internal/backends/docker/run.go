@@ -228,7 +228,7 @@ func (l *launch) explain(err error, doing string) error {
 	case has("could not select device driver", "unresolvable CDI devices", "nvidia-container-cli"):
 		return invalid("hardware.gpus", "the engine has no GPU driver: install the NVIDIA container toolkit on its host")
 	case has("port is already allocated", "address already in use"):
-		return managed.Errorf(managed.ClassConflict, "publish", "%s: %w; choose another server.publish.port, or 0 for any free one", doing, err)
+		return managed.Errorf(managed.ClassConflict, "publish", "%s: %w; choose another one in server.publish, or 0 for any free one", doing, err)
 	case has("cannot assign requested address"):
 		return invalid("publish", "server.publish.address is no address of the engine's host")
 	case has("bind source path does not exist", "invalid mount config"):

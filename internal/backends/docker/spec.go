@@ -107,13 +107,19 @@ func (b *Backend) labels(req managed.RunRequest, o Options, name string, gpus []
 	labels[labelImage] = req.Spec.Image
 	labels[labelCreated] = time.Now().UTC().Format(time.RFC3339Nano)
 	labels[labelStop] = stopSignal(&req.Spec, o) + " " + req.Spec.StopGrace.String()
-	var others []string
+	var others, published []string
 	for _, p := range req.Spec.Ports {
 		if p.Name == managed.PortMain {
 			labels[labelPort] = strconv.Itoa(p.Number)
-		} else {
-			others = append(others, p.Name+"="+strconv.Itoa(p.Number))
+			continue
 		}
+		others = append(others, p.Name+"="+strconv.Itoa(p.Number))
+		if p.Publish != nil {
+			published = append(published, p.Name)
+		}
+	}
+	if len(published) > 0 {
+		labels[labelPublished] = strings.Join(published, ",")
 	}
 	if len(others) > 0 {
 		labels[labelPorts] = strings.Join(others, ",")

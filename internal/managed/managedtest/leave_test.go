@@ -21,11 +21,15 @@ import (
 type told struct {
 	managedtest.Plain
 	workers []managed.RegisteredWorker
+	fails   error
 	drained *[]string
 }
 
-func (f told) RegisteredWorkers(context.Context, managed.DialFunc, managed.Facts) ([]managed.RegisteredWorker, error) {
-	return f.workers, nil
+func (f told) RegisteredWorkers(ctx context.Context, _ managed.DialFunc, _ managed.Facts) ([]managed.RegisteredWorker, error) {
+	if err := ctx.Err(); err != nil {
+		return nil, err
+	}
+	return f.workers, f.fails
 }
 
 func (told) TellsIdle() {}
@@ -90,8 +94,14 @@ func TestRollWaitsForRegistration(t *testing.T) {
 		req.Framework, req.WaitFor, req.Worker.StopGrace = f, managed.WaitForRegistered, time.Minute
 		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
 		defer cancel()
+		req.MinWorkers, req.Gang = 2, managed.GangHard // which are there: those with the old spec
 		res, err := u.m.SetWorkerNumber(ctx, req)
-		says(t, err, managed.ClassDeadline, "did not register")
+		if err != nil {
+			says(t, err, "", "did not register")
+		}
+		if !slices.ContainsFunc(res.Notices, func(n managed.Notice) bool { return strings.Contains(n.Detail, "did not register") }) && err == nil {
+			t.Errorf("nobody says who did not register: %+v", res.Notices)
+		}
 		stay := slices.DeleteFunc(slices.Clone(res.Slots), func(h managed.Handle) bool { return !slices.Contains(old, h) })
 		if len(stay) != 2 || len(*f.drained) != 1 {
 			t.Errorf("of %q, %q stayed, and %q were drained", old, stay, *f.drained)
@@ -108,6 +118,28 @@ func TestRollWaitsForRegistration(t *testing.T) {
 		req.Framework, req.WaitFor, req.Worker.StopGrace = f, managed.WaitForRegistered, time.Minute
 		if res, err = u.m.SetWorkerNumber(t.Context(), req); err != nil || res.Outdated != 0 {
 			t.Errorf("%d are outdated: %v", res.Outdated, err)
+		}
+	})
+}
+
+// TestRollSaysWhyNobodyIsCounted: the server cannot be asked.
+func TestRollSaysWhyNobodyIsCounted(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := created(t, managedtest.MemoryOptions{}, 3)
+		u.version++
+		req, err := u.poolRequest(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		req.Framework = told{drained: new([]string), fails: managed.Errorf(managed.ClassTransient, "", "connection refused")}
+		req.WaitFor = managed.WaitForRegistered
+		ctx, cancel := context.WithTimeout(t.Context(), 5*time.Minute)
+		defer cancel()
+		_, err = u.m.SetWorkerNumber(ctx, req)
+		says(t, err, "", "connection refused")
+		if strings.Contains(err.Error(), "did not register") {
+			t.Errorf("workers are blamed for it: %v", err)
 		}
 	})
 }
