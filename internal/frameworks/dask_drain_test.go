@@ -33,16 +33,27 @@ func runs(t *testing.T, file string) map[string]int {
 	return n
 }
 
-// daskTasks is Python for tasks that leave a note when they begin.
+// release ends the tasks that wait for it.
+func release(t *testing.T, notes string) {
+	t.Helper()
+	if err := os.WriteFile(notes+".released", nil, 0o600); err != nil {
+		t.Error(err)
+	}
+}
+
+// daskTasks is Python for tasks that leave a note when they begin. One of a
+// negative time lasts until it is released.
 func daskTasks(file string) string {
 	encoded, _ := json.Marshal(file) // a string of Python, too
 	return `
-import sys, time
+import os, sys, time
 
 def task(name, seconds=0, *needs):
     with open(` + string(encoded) + `, "a") as f:
         f.write(name + "\n")
-    time.sleep(seconds)
+    time.sleep(max(0, seconds))
+    while seconds < 0 and not os.path.exists(` + string(encoded) + ` + ".released"):
+        time.sleep(0.05)
     return name + "!"
 
 def on(container):
@@ -69,7 +80,7 @@ func TestDaskDrain(t *testing.T) {
 [scattered] = client.scatter(["only on a"])
 held = [client.submit(task, "held%d" % i, pure=False) for i in range(3)]
 distributed.wait(held)
-long = client.submit(task, "long", 6, pure=False)
+long = client.submit(task, "long", -1, pure=False)
 time.sleep(0.3) # it has to begin before the others
 # These wait behind it: some for their turn, one for its result.
 queued = [client.submit(task, "queued%d" % i, 0.1, scattered, pure=False) for i in range(4)]
@@ -100,6 +111,7 @@ heard() # it wants the results as long as it lives
 		t.Fatalf("it was drained after %s, with its task running: %v", time.Since(begun), err)
 	default:
 	}
+	release(t, notes)
 	if err := <-drained; err != nil {
 		t.Fatal(err)
 	}
@@ -143,7 +155,7 @@ func TestDaskDrainOfAll(t *testing.T) {
 	all := c.workers(t, []string{"sh"}, nil, "big", "a", 3)
 	c.await(t, "big", "a,a,a")
 	p := c.python(t, daskTasks(notes)+`
-futures = {f.key: f for f in client.map(task, ["t%d" % i for i in range(12)], [4] * 12)}
+futures = {f.key: f for f in client.map(task, ["t%d" % i for i in range(12)], [-1] * 12)}
 say("ready")
 for i in range(3):
     future = next(distributed.as_completed(list(futures.values())))
@@ -153,7 +165,19 @@ heard()
 `)
 	p.want("ready")
 	c.await(t, "big", "a busy,a busy,a busy")
-	if err := (dask{}).Drain(t.Context(), c.dial, c.facts, []string{"a"}); err != nil && !strings.Contains(err.Error(), "no other worker can take") {
+	drained := make(chan error, 1)
+	go func() { drained <- dask{}.Drain(t.Context(), c.dial, c.facts, []string{"a"}) }()
+	testenv.Eventually(t, "three paused workers", func() bool {
+		n := 0
+		for _, w := range c.identity(t) {
+			if w["status"] == "closing_gracefully" {
+				n++
+			}
+		}
+		return n == 3
+	})
+	release(t, notes)
+	if err := <-drained; err != nil && !strings.Contains(err.Error(), "no other worker can take") {
 		t.Error(err)
 	}
 	for range 3 {
@@ -214,13 +238,14 @@ func TestDaskDrainOfAForeignScheduler(t *testing.T) {
 			p := c.python(t, daskTasks(notes)+`
 held = client.submit(task, "held", **on("a"))
 distributed.wait(held)
-long = client.submit(task, "long", 2, **on("a"))
+long = client.submit(task, "long", -1, **on("a"))
 say("ready")
 heard()
 say(client.gather([held, long]))
 `)
 			p.want("ready")
 			c.await(t, "big", "a busy,b")
+			time.AfterFunc(time.Second, func() { release(t, notes) })
 			err := dask{}.Drain(t.Context(), c.dial, c.facts, []string{"a"})
 			leaving.signal(t, syscall.SIGTERM)
 			if code := leaving.wait(t, time.Minute); code != 0 {
