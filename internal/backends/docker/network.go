@@ -158,6 +158,8 @@ func (b *Backend) clusterNetwork(ctx context.Context, scope managed.Scope) (stri
 // starts no container in one of two networks of the same name, whoever made
 // the other.
 func (b *Backend) makeNetwork(ctx context.Context, scope managed.Scope) (id, name string, err error) {
+	answered, stop := untilAnswered(ctx)
+	defer stop()
 	name = sharedName(scope)
 	same, err := b.networkList(ctx, make(client.Filters).Add("name", name))
 	if err != nil {
@@ -168,7 +170,7 @@ func (b *Backend) makeNetwork(ctx context.Context, scope managed.Scope) (id, nam
 		if taken {
 			name = sharedName(scope, strings.ToLower(rand.Text()[:4]))
 		}
-		made, err := b.docker.NetworkCreate(ctx, name, client.NetworkCreateOptions{Driver: "bridge", Labels: sharedLabels(scope, kindNetwork)})
+		made, err := b.docker.NetworkCreate(answered, name, client.NetworkCreateOptions{Driver: "bridge", Labels: sharedLabels(scope, kindNetwork)})
 		switch {
 		case err == nil:
 			return made.ID, name, nil
@@ -178,6 +180,18 @@ func (b *Backend) makeNetwork(ctx context.Context, scope managed.Scope) (id, nam
 		// Podman allows a name only once, and somebody was quicker.
 		taken = true
 	}
+}
+
+// answerTime is how long a call may go on whose caller has given up.
+const answerTime = 15 * time.Second
+
+// untilAnswered is for a call that makes something: the engine finishes what it
+// has begun, whoever gives up, and a clean-up that comes before finds nothing.
+// So the call goes on until it is answered, though not for ever.
+func untilAnswered(ctx context.Context) (longer context.Context, stop func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() { time.AfterFunc(answerTime, cancel) })
+	return longer, func() { forget(); cancel() }
 }
 
 func (b *Backend) noNetwork(err error, scope managed.Scope) error {

@@ -67,7 +67,9 @@ func (b *Backend) PutSecret(ctx context.Context, scope managed.Scope, value []by
 // of another owner is made anew.
 func (b *Backend) secretVolume(ctx context.Context, scope managed.Scope, name string, labels map[string]string) error {
 	const doing = "making a volume for a cluster's secret"
-	res, err := b.docker.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, Labels: labels})
+	answered, stop := untilAnswered(ctx)
+	defer stop()
+	res, err := b.docker.VolumeCreate(answered, client.VolumeCreateOptions{Name: name, Labels: labels})
 	if err != nil {
 		return b.engine.Classify(err, doing)
 	}
@@ -83,7 +85,7 @@ func (b *Backend) secretVolume(ctx context.Context, scope managed.Scope, name st
 	if err := b.removeVolume(ctx, name); err != nil {
 		return err
 	}
-	if _, err := b.docker.VolumeCreate(ctx, client.VolumeCreateOptions{Name: name, Labels: labels}); err != nil {
+	if _, err := b.docker.VolumeCreate(answered, client.VolumeCreateOptions{Name: name, Labels: labels}); err != nil {
 		return b.engine.Classify(err, doing)
 	}
 	return nil
