@@ -61,13 +61,14 @@ func (m *Manager) Cleanup(ctx context.Context, req CleanupRequest) ([]Notice, er
 		role = ""
 	}
 	sel := Selector{Namespace: req.Scope.Namespace, Cluster: req.Scope.Cluster, Pool: req.Scope.Pool, Role: role}
-	if err := m.empty(ctx, req, sel, known); err != nil {
-		return nil, err
+	ours := func(c Member) bool { return req.Force || c.Owner == m.opts.Owner || known[c.Handle] }
+	if req.Drain != nil {
+		var done func()
+		ctx, done = m.drainPool(ctx, req, sel, ours)
+		defer done()
 	}
-	if ctx.Err() != nil { // workers that were drained have had longer
-		var cancel context.CancelFunc
-		ctx, cancel = m.detached(ctx)
-		defer cancel()
+	if err := m.empty(ctx, req, sel, ours); err != nil {
+		return nil, err
 	}
 	if req.Scope.Pool == "" && m.can.SecretStore != nil {
 		if err := m.can.SecretStore.DeleteSecret(ctx, req.Scope); err != nil {
@@ -93,7 +94,7 @@ func (m *Manager) cleanup(ctx context.Context, scope Scope, deep bool) ([]Notice
 }
 
 // empty kills what is ours in a scope, and lists again until nothing is left.
-func (m *Manager) empty(ctx context.Context, req CleanupRequest, sel Selector, known map[Handle]bool) error {
+func (m *Manager) empty(ctx context.Context, req CleanupRequest, sel Selector, isOurs func(Member) bool) error {
 	deadline := time.Now().Add(emptyTime)
 	for p, first := m.newPause(), true; ; first = false {
 		all, err := m.Containers(ctx, sel)
@@ -102,7 +103,7 @@ func (m *Manager) empty(ctx context.Context, req CleanupRequest, sel Selector, k
 		}
 		var ours, foreign []Member
 		for _, c := range all {
-			if req.Force || c.Owner == m.opts.Owner || known[c.Handle] {
+			if isOurs(c) {
 				ours = append(ours, c)
 			} else {
 				foreign = append(foreign, c)
@@ -129,17 +130,7 @@ func (m *Manager) empty(ctx context.Context, req CleanupRequest, sel Selector, k
 		if len(handles) > 0 {
 			m.opts.Log.InfoContext(ctx, "stopping containers", "cluster", req.Scope.Cluster, "pool", req.Scope.Pool, "containers", len(handles))
 		}
-		if first && req.Drain != nil && m.drainPool(ctx, req.Scope, *req.Drain, ours) {
-			err = m.killDrained(ctx, handles, req.Drain.Grace)
-			if ctx.Err() != nil {
-				var cancel context.CancelFunc
-				ctx, cancel = m.detached(ctx)
-				defer cancel()
-			}
-		} else {
-			err = m.kill(ctx, handles)
-		}
-		if err != nil {
+		if err := m.kill(ctx, handles); err != nil {
 			return err
 		}
 		if m.can.Lister == nil {

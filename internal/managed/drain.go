@@ -5,16 +5,19 @@ package managed
 
 import (
 	"context"
+	"slices"
 	"time"
 )
 
 // drain has workers that are about to leave finish what they do, where a stop
-// signal alone would lose something. It is true if they were told. Whatever
-// they say, they leave, and [Manager.killDrained] is for that.
-func (m *Manager) drain(ctx context.Context, fw Framework, server ServerAddress, facts Facts, grace time.Duration, members []Member) bool {
+// signal alone would lose something. Whatever they say, they leave: rest is for
+// that. If they were told, they take no task any more and have to go, whoever
+// gives up; so rest outlasts ctx by their grace, for the tasks that they are at,
+// and the time of any clean-up. Call done when they are gone.
+func (m *Manager) drain(ctx context.Context, fw Framework, server ServerAddress, facts Facts, grace time.Duration, members []Member) (rest context.Context, done func()) {
 	drainer, ok := fw.(Drainer)
 	if !ok || grace <= 0 || ctx.Err() != nil {
-		return false
+		return ctx, func() {}
 	}
 	var names []string
 	for _, c := range members {
@@ -23,46 +26,50 @@ func (m *Manager) drain(ctx context.Context, fw Framework, server ServerAddress,
 		}
 	}
 	if len(names) == 0 {
-		return false
+		return ctx, func() {}
 	}
 	log := m.opts.Log.With("cluster", facts.Cluster, "pool", facts.Pool)
 	begun := time.Now()
 	log.InfoContext(ctx, "having workers finish their tasks", "containers", len(names), "grace", grace)
-	ctx, cancel := context.WithTimeout(ctx, grace)
+	bounded, cancel := context.WithTimeout(ctx, grace)
 	defer cancel()
-	if err := drainer.Drain(ctx, m.dialer(fw, server), facts, names); err != nil {
+	if err := drainer.Drain(bounded, m.dialer(fw, server), facts, names); err != nil {
 		log.InfoContext(ctx, "not all workers could be drained; they get their stop signal", "error", err.Error(), "after", time.Since(begun))
 	}
-	return true
+	return Outlast(ctx, m.opts.CleanupTime+grace)
 }
 
-// killDrained stops containers whose workers take no task any more: they have
-// to go, whoever gives up. From then on they have their grace, for the tasks
-// that they are at, and the time of any clean-up.
-func (m *Manager) killDrained(ctx context.Context, handles []Handle, grace time.Duration) error {
-	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	defer cancel()
-	stop := context.AfterFunc(ctx, func() { time.AfterFunc(m.opts.CleanupTime+grace, cancel) })
-	defer stop()
-	return m.kill(longer, handles)
-}
-
-// drainPool drains what a whole pool has, if its cluster has a server now that
-// knows the workers. A pool that leaves a server which is gone just leaves.
-func (m *Manager) drainPool(ctx context.Context, scope Scope, d PoolDrain, members []Member) bool {
-	if _, ok := d.Framework.(Drainer); !ok || len(members) == 0 {
-		return false
+// drainPool drains what is ours of a whole pool, if its cluster has a server
+// now that knows the workers. A pool that leaves a server which is gone, or that
+// cannot be asked, just leaves.
+func (m *Manager) drainPool(ctx context.Context, req CleanupRequest, sel Selector, ours func(Member) bool) (rest context.Context, done func()) {
+	nothing := func() {}
+	if _, ok := req.Drain.Framework.(Drainer); !ok {
+		return ctx, nothing
 	}
-	s, err := m.ServerStatus(ctx, clusterScope(scope), "")
+	members, err := m.Containers(ctx, sel)
+	members = slices.DeleteFunc(members, func(c Member) bool { return !ours(c) })
+	if err != nil || len(members) == 0 {
+		return ctx, nothing
+	}
+	s, err := m.ServerStatus(ctx, clusterScope(req.Scope), "")
 	if err != nil || s.Status != StatusRunning {
-		return false
+		return ctx, nothing
 	}
-	secret, err := m.getSecret(ctx, scope)
+	secret, err := m.getSecret(ctx, req.Scope)
 	if err != nil || secret == nil || secret.Launch != s.Launch {
-		return false
+		return ctx, nothing
 	}
 	server := addressOf(s, secret)
-	facts := poolFacts(scope, d.Framework, server)
-	facts.Hardware = d.Hardware
-	return m.drain(ctx, d.Framework, server, facts, d.Grace, members)
+	facts := poolFacts(req.Scope, req.Drain.Framework, server)
+	facts.Hardware = req.Drain.Hardware
+	return m.drain(ctx, req.Drain.Framework, server, facts, req.Drain.Grace, members)
+}
+
+// Outlast gives a context that ends some time after ctx has. Call stop when it
+// is no longer needed.
+func Outlast(ctx context.Context, d time.Duration) (longer context.Context, stop func()) {
+	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
+	forget := context.AfterFunc(ctx, func() { time.AfterFunc(d, cancel) })
+	return longer, func() { forget(); cancel() }
 }

@@ -212,12 +212,9 @@ func (op *poolOp) shortOf(n int) bool {
 // stop lets members finish, kills them and notes what could not be killed.
 func (op *poolOp) stop(ctx context.Context, members []Member) error {
 	req := &op.req
-	var err error
-	if op.m.drain(ctx, req.Framework, req.Server, op.facts(0), req.Worker.StopGrace, members) {
-		err = op.m.killDrained(ctx, handlesOf(members), req.Worker.StopGrace)
-	} else {
-		err = op.m.kill(ctx, handlesOf(members))
-	}
+	rest, done := op.m.drain(ctx, req.Framework, req.Server, op.facts(0), req.Worker.StopGrace, members)
+	defer done()
+	err := op.m.kill(rest, handlesOf(members))
 	if err != nil {
 		op.leftover = append(op.leftover, err)
 	}

@@ -158,7 +158,7 @@ func (b *Backend) clusterNetwork(ctx context.Context, scope managed.Scope) (stri
 // starts no container in one of two networks of the same name, whoever made
 // the other.
 func (b *Backend) makeNetwork(ctx context.Context, scope managed.Scope) (id, name string, err error) {
-	answered, stop := untilAnswered(ctx)
+	answered, stop := managed.Outlast(ctx, answerTime)
 	defer stop()
 	name = sharedName(scope)
 	same, err := b.networkList(ctx, make(client.Filters).Add("name", name))
@@ -182,17 +182,10 @@ func (b *Backend) makeNetwork(ctx context.Context, scope managed.Scope) (id, nam
 	}
 }
 
-// answerTime is how long a call may go on whose caller has given up.
+// answerTime is how long a call that makes something goes on although its
+// caller has given up: the engine finishes what it has begun, and a clean-up
+// that comes before finds nothing.
 const answerTime = 15 * time.Second
-
-// untilAnswered is for a call that makes something: the engine finishes what it
-// has begun, whoever gives up, and a clean-up that comes before finds nothing.
-// So the call goes on until it is answered, though not for ever.
-func untilAnswered(ctx context.Context) (longer context.Context, stop func()) {
-	longer, cancel := context.WithCancel(context.WithoutCancel(ctx))
-	forget := context.AfterFunc(ctx, func() { time.AfterFunc(answerTime, cancel) })
-	return longer, func() { forget(); cancel() }
-}
 
 func (b *Backend) noNetwork(err error, scope managed.Scope) error {
 	if text := err.Error(); strings.Contains(text, "address pool") || strings.Contains(text, "non-overlapping") || strings.Contains(text, "subnet") {

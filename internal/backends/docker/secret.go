@@ -67,7 +67,7 @@ func (b *Backend) PutSecret(ctx context.Context, scope managed.Scope, value []by
 // of another owner is made anew.
 func (b *Backend) secretVolume(ctx context.Context, scope managed.Scope, name string, labels map[string]string) error {
 	const doing = "making a volume for a cluster's secret"
-	answered, stop := untilAnswered(ctx)
+	answered, stop := managed.Outlast(ctx, answerTime)
 	defer stop()
 	res, err := b.docker.VolumeCreate(answered, client.VolumeCreateOptions{Name: name, Labels: labels})
 	if err != nil {

@@ -222,6 +222,29 @@ func TestRemovedPoolIsDrained(t *testing.T) {
 	}
 }
 
+// TestRemovedPoolOutlastsItsTime: a drain that takes all the time of the
+// operation does not make a failure of what has worked.
+func TestRemovedPoolOutlastsItsTime(t *testing.T) {
+	t.Parallel()
+	synctest.Test(t, func(t *testing.T) {
+		u := created(t, managedtest.MemoryOptions{}, 3)
+		req, err := u.poolRequest(t.Context())
+		if err != nil {
+			t.Fatal(err)
+		}
+		ctx, cancel := context.WithTimeout(t.Context(), time.Minute)
+		defer cancel()
+		if _, err := u.m.Cleanup(ctx, managed.CleanupRequest{
+			Scope: req.Scope, Drain: &managed.PoolDrain{Framework: told{}, Grace: 5 * time.Minute},
+		}); err != nil {
+			t.Error(err)
+		}
+		if n, err := u.m.WorkerNumbers(t.Context(), req.Scope); err != nil || n.Running != 0 {
+			t.Errorf("%+v are left (%v)", n, err)
+		}
+	})
+}
+
 // TestDrainedWorkersKeepTheirGrace, also if the user gives up: they take no
 // task any more, so they leave, but are not cut off.
 func TestDrainedWorkersKeepTheirGrace(t *testing.T) {
